@@ -1,0 +1,124 @@
+"""The positives: which kept token is a context of which.
+
+Token segments come as word ids with ``SENTENCE_END`` between sentences. Frequent
+words are dropped first and windows laid over what is kept, as word2vec.c does, so a
+window reaches further in words of the text than in kept tokens.
+"""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from sgns_jax.types import SENTENCE_END
+
+SubsampleRule = Literal["word2vec", "paper"]
+
+
+class KeptTokens(NamedTuple):
+    """A segment after subsampling: kept tokens first, padding after ``size``."""
+
+    tokens_T: Array  #: (T,) int32 word ids
+    sentences_T: Array  #: (T,) int32, equal for tokens of one sentence
+    size: Array  #: scalar int32, how many tokens were kept
+
+
+def keep_probability(counts: Array, threshold: float, rule: SubsampleRule) -> Array:
+    """The probability that an occurrence of each word is kept.
+
+        word2vec:  min(1, √(t/f) + t/f)      the published program
+        paper:     min(1, √(t/f))            the published formula
+
+    Args:
+      counts: (V,) how often each vocabulary word stands in the corpus; f is its
+        share among vocabulary words, all of them kept by min_count.
+      threshold: t ≥ 0; 0 keeps every token.
+      rule: which of the two.
+
+    Returns:
+      (V,) float32. Example: t = 1e-3, f = 0.003 → 0.911 (word2vec), 0.577 (paper).
+
+    Raises:
+      ValueError: for an unknown rule.
+
+    Source: Mikolov et al. 2013, equation (5); word2vec.c, function TrainModelThread.
+    """
+    if rule not in ("word2vec", "paper"):
+        raise ValueError(f"rule must be 'word2vec' or 'paper', got {rule!r}")
+    counts = jnp.asarray(counts, jnp.float32)
+    ratio = threshold * jnp.sum(counts) / jnp.maximum(counts, 1)
+    keep = jnp.sqrt(ratio) + (ratio if rule == "word2vec" else 0)
+    return jnp.where(threshold > 0, jnp.minimum(keep, 1), 1)
+
+
+def subsample(key: Array, segment_T: Array, keep_V: Array) -> KeptTokens:
+    """Keeps each token with its word's probability, and closes the gaps.
+
+    Args:
+      key: a random key of this segment and epoch alone.
+      segment_T: (T,) int32 word ids, ``SENTENCE_END`` between sentences.
+      keep_V: (V,) probabilities from :func:`keep_probability`.
+    """
+    T = segment_T.shape[0]
+    is_word = segment_T != SENTENCE_END
+    chance = keep_V[jnp.where(is_word, segment_T, 0)]
+    kept = is_word & (jax.random.uniform(key, (T,), chance.dtype) < chance)
+    target = jnp.where(kept, jnp.cumsum(kept) - 1, T)
+    sentence = jnp.cumsum(~is_word)
+
+    def close_gaps(values):
+        empty = jnp.zeros((T,), jnp.int32)
+        return empty.at[target].set(values.astype(jnp.int32), mode="drop")
+
+    size = jnp.sum(kept, dtype=jnp.int32)
+    return KeptTokens(close_gaps(segment_T), close_gaps(sentence), size)
+
+
+def half_windows(
+    key: Array, shape: tuple[int, ...], window: int, dynamic: bool
+) -> Array:
+    """How far each centre looks to either side: uniform on 1..W, or W itself.
+
+    Source: Mikolov et al. 2013 (arXiv 1301.3781), section 3.2: "R" words.
+    """
+    if dynamic:
+        return jax.random.randint(key, shape, 1, window + 1)
+    return jnp.full(shape, window, jnp.int32)
+
+
+class Blocks(NamedTuple):
+    """B blocks of C centres and the E = C + 2W positions around each."""
+
+    tokens_BE: Array  #: (B, E) int32 word ids; the centres are columns W..W+C−1
+    mask_BCE: Array  #: (B, C, E) bool: is position e a context of centre c?
+
+
+def cut_blocks(
+    kept: KeptTokens, starts_B: Array, half_BC: Array, window: int
+) -> Blocks:
+    """Cuts blocks out of a segment and says which pairs in them are positives.
+
+    (c, e) is a pair if e is not c itself, at most c's half-window away, in the same
+    sentence, and both are tokens of the segment: windows end where sentences end.
+
+    Args:
+      kept: a subsampled segment.
+      starts_B: (B,) position of each block's first centre.
+      half_BC: (B, C) half-windows, at most ``window``.
+      window: W.
+    """
+    C = half_BC.shape[1]
+    E = C + 2 * window
+    position_BE = starts_B[:, None] - window + jnp.arange(E)[None]
+    inside_BE = (position_BE >= 0) & (position_BE < kept.size)
+    # Made safe by hand, not by JAX's clamping: what is outside is masked below.
+    position_BE = jnp.where(inside_BE, position_BE, 0)
+    tokens_BE = kept.tokens_T[position_BE]
+    sentences_BE = jnp.where(inside_BE, kept.sentences_T[position_BE], -1)
+    sentences_BC = sentences_BE[:, window : window + C]
+    distance_CE = jnp.abs(jnp.arange(E)[None] - window - jnp.arange(C)[:, None])
+    near_BCE = (distance_CE[None] <= half_BC[:, :, None]) & (distance_CE > 0)[None]
+    same_BCE = sentences_BC[:, :, None] == sentences_BE[:, None, :]
+    real_BCE = (sentences_BE >= 0)[:, None, :]
+    return Blocks(tokens_BE, near_BCE & same_BCE & real_BCE)

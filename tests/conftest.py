@@ -1,0 +1,24 @@
+"""Settings that forbid accidents in every test, and one cache of compiled programs."""
+
+import os
+import tempfile
+
+import pytest
+
+# Many tests, and the processes they start, compile the same programs: keep them for
+# the length of the run. Set before jax is imported, and inherited by subprocesses.
+_cache = tempfile.TemporaryDirectory()
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+
+import jax  # noqa: E402
+
+# A (V,) that meets a (V, 1) is a bug here, never a wish.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def x64():
+    """float64 in JAX for one test."""
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,254 @@
+"""Every setting of a run: meaning, range, default and source, in one place.
+
+The experiment scripts make their flags and help pages from this table, so a setting
+is described once.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+from sgns_jax.types import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a user should know of a setting, and how its value is checked."""
+
+    group: str  #: heading on the help page
+    meaning: str  #: what it does, where the value comes from
+    needs: str  #: the range, in words
+    holds: Callable[[Any], bool]  #: is the value in the range?
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerDefaults:
+    """Settings that depend on the optimiser when the user gives none."""
+
+    learning_rate: float
+    blocks_per_step: int
+
+
+#: Adagrad and Adam bound the step of a row however many pairs fall on it; SGD does
+#: not, and diverges on large steps, so it takes small ones at word2vec.c's rate.
+OPTIMIZERS = {
+    "adagrad": OptimizerDefaults(learning_rate=0.2, blocks_per_step=64),
+    "adam": OptimizerDefaults(learning_rate=0.01, blocks_per_step=64),
+    "sgd": OptimizerDefaults(learning_rate=0.025, blocks_per_step=4),
+}
+
+
+def _setting(group, default, meaning, needs, holds):
+    metadata = {"setting": Setting(group, meaning, needs, holds)}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _whole(group, default, meaning, low, high=2**31 - 1):
+    def holds(value):
+        return type(value) is int and low <= value <= high
+
+    needs = f"a whole number >= {low}" if high == 2**31 - 1 else f"{low} to {high}"
+    return _setting(group, default, meaning, needs, holds)
+
+
+def _number(group, default, meaning, needs, holds):
+    def finite_and_holds(value):
+        return type(value) in (int, float) and math.isfinite(value) and holds(value)
+
+    return _setting(group, default, meaning, needs, finite_and_holds)
+
+
+def _choice(group, default, meaning, *choices):
+    return _setting(group, default, meaning, " | ".join(choices), choices.__contains__)
+
+
+def _switch(group, default, meaning):
+    needs = "true | false"
+    return _setting(group, default, meaning, needs, lambda v: isinstance(v, bool))
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings that decide a run's numbers; two equal ones give equal vectors.
+
+    Raises:
+      InputError: at construction, if a value is outside its range.
+    """
+
+    # Text
+    corpus: str = _setting(
+        "Text",
+        "pydoc",
+        "What to train on: 'pydoc' (the Python documentation on this machine), "
+        "'text8' (downloaded once), or a file, folder or glob of plain, .gz, .bz2, "
+        ".xz or .zst text, or '-' for standard input.",
+        "a built-in name or a path",
+        lambda value: isinstance(value, str) and value != "",
+    )
+    min_count: int = _whole(
+        "Text", 5, "Words seen less often are left out (word2vec.c: 5).", 1
+    )
+    max_vocabulary: int = _whole(
+        "Text", 0, "Keep only so many of the most frequent words; 0 keeps all.", 0
+    )
+    tokenizer: str = _choice(
+        "Text",
+        "whitespace",
+        "What a word is: what stands between white space (as for word2vec.c), or a "
+        "run of letters and digits of any script, which drops punctuation.",
+        "whitespace",
+        "letters",
+    )
+    lowercase: bool = _switch("Text", False, "Fold capitals to lower case first.")
+    sentence_length: int = _whole(
+        "Text",
+        0,
+        "Cut sentences after so many words; 0: a sentence is a line, however long "
+        "(word2vec.c cuts at 1000).",
+        0,
+    )
+
+    # Model
+    dim: int = _whole("Model", 100, "D, the dimension of a vector.", 1)
+    window: int = _whole(
+        "Model", 5, "W, the largest half-window, in kept words to either side.", 1
+    )
+    dynamic_window: bool = _switch(
+        "Model",
+        True,
+        "Draw each centre's half-window from 1..W (word2vec.c), or always use W.",
+    )
+    negatives: int = _whole(
+        "Model",
+        5,
+        "K, noise words per positive pair (Mikolov 2013: 5 to 20 for small corpora, "
+        "2 to 5 for large).",
+        1,
+    )
+    noise_exponent: float = _number(
+        "Model",
+        0.75,
+        "The exponent a of the noise, P(w) ~ count(w)^a: 1 unigram, 0 uniform, below "
+        "0 prefers rare words (Mikolov 2013: 0.75).",
+        "any finite number",
+        lambda value: True,
+    )
+    collisions: str = _choice(
+        "Model",
+        "keep",
+        "A noise word that equals the positive counts (unbiased for the stated "
+        "loss), or is skipped (word2vec.c).",
+        "keep",
+        "skip",
+    )
+    negatives_mode: str = _choice(
+        "Model",
+        "shared",
+        "Noise words are drawn once a block with weight K/N (fast; same expected "
+        "loss), or K for each pair, as the paper says (slow).",
+        "shared",
+        "independent",
+    )
+    subsample: float = _number(
+        "Model",
+        1e-4,
+        "t: words more frequent than t are thinned out; 0 keeps every word "
+        "(Mikolov 2013: 1e-5 to 1e-3).",
+        "a number >= 0",
+        lambda value: value >= 0,
+    )
+    subsample_rule: str = _choice(
+        "Model",
+        "word2vec",
+        "Keep with probability sqrt(t/f) + t/f, as word2vec.c does, or sqrt(t/f), "
+        "as the paper says.",
+        "word2vec",
+        "paper",
+    )
+
+    # Training
+    epochs: int = _whole("Training", 5, "Passes over the corpus (word2vec.c: 5).", 1)
+    seed: int = _whole(
+        "Training", 0, "Seed of all random numbers; equal seeds, equal vectors.", 0
+    )
+    optimizer: str = _choice(
+        "Training",
+        "adagrad",
+        "Row-wise Adagrad, SGD as in word2vec.c, or Adam on touched rows.",
+        *OPTIMIZERS,
+    )
+    learning_rate: float | None = _number(
+        "Training",
+        None,
+        "The learning rate at the start; default "
+        + ", ".join(f"{d.learning_rate:g} for {o}" for o, d in OPTIMIZERS.items())
+        + ".",
+        "a number > 0",
+        lambda value: value > 0,
+    )
+    schedule: str = _choice(
+        "Training",
+        "linear",
+        "How the learning rate falls over the run: linear to 1/10000 of itself "
+        "(word2vec.c), by a cosine to the same, or not at all.",
+        "linear",
+        "cosine",
+        "constant",
+    )
+    gradient: str = _choice(
+        "Training",
+        "analytic",
+        "The gradient derived by hand, or jax.grad of the loss: the same numbers to "
+        "rounding.",
+        "analytic",
+        "autodiff",
+    )
+    updates: str = _choice(
+        "Training",
+        "rows",
+        "The optimiser acts on the rows a step touches, or on whole tables (small "
+        "vocabularies only).",
+        "rows",
+        "dense",
+    )
+
+    # Batching
+    block_size: int = _whole(
+        "Batching", 32, "C, centres of a block: they share noise words.", 1
+    )
+    noise_words: int = _whole(
+        "Batching", 32, "N, noise words a block shares; more are better, slower.", 1
+    )
+    blocks_per_step: int | None = _whole(
+        "Batching",
+        None,
+        "B, blocks of one optimiser step; default "
+        + ", ".join(f"{d.blocks_per_step} for {o}" for o, d in OPTIMIZERS.items())
+        + ".",
+        1,
+    )
+    segment_tokens: int = _whole(
+        "Batching",
+        2**18,
+        "Words handed to the device at a time; windows end at a segment's ends.",
+        16,
+        2**30,
+    )
+
+    def __post_init__(self):
+        _choose_optimizer_defaults(self)
+        for field in dataclasses.fields(self):
+            setting, value = field.metadata["setting"], getattr(self, field.name)
+            if not setting.holds(value):
+                raise InputError(
+                    f"{field.name} must be {setting.needs}, got {value!r}; "
+                    "--help says what it does"
+                )
+
+
+def _choose_optimizer_defaults(config: Config) -> None:
+    defaults = OPTIMIZERS.get(config.optimizer)
+    for name in ("learning_rate", "blocks_per_step"):
+        if defaults and getattr(config, name) is None:
+            object.__setattr__(config, name, getattr(defaults, name))

@@ -1,0 +1,198 @@
+"""One training step: a pure function of the state, the keys and the data.
+
+    blocks of kept tokens → {half-windows, noise words} → rows → gradient → update
+
+All randomness comes from ``fold_in(key, state.step)``.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from sgns_jax import block, noise, window
+from sgns_jax.config import Config
+from sgns_jax.optimizers import (
+    apply_row_updates,
+    dense_updates,
+    merge_rows,
+    on_touched_rows,
+)
+from sgns_jax.types import Params
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that training changes."""
+
+    params: Params  #: the two tables
+    opt_state: optax.OptState  #: the optimiser's state, tables of V rows mostly
+    step: Array  #: scalar int32, optimiser steps done
+
+
+class Sampling(NamedTuple):
+    """What the corpus and the configuration say about sampling, as arrays."""
+
+    keep_V: Array  #: (V,) probability that an occurrence is kept
+    noise: noise.AliasTable  #: P_n
+    num_negatives: Array  #: scalar float32, K
+
+
+class Keys(NamedTuple):
+    """The run's random keys, one for each use; each is folded with a count."""
+
+    init: Array
+    subsample: Array
+    window: Array
+    noise: Array
+
+
+def run_keys(seed: int) -> Keys:
+    """The keys of a run; equal seeds give equal runs."""
+    return Keys(*jax.random.split(jax.random.key(seed), 4))
+
+
+def init_params(key: Array, vocabulary_size: int, dim: int) -> Params:
+    """v uniform on ±1/(2D), u zero, as word2vec.c starts: every score begins at 0."""
+    shape = (vocabulary_size, dim)
+    w_in = jax.random.uniform(key, shape, minval=-0.5 / dim, maxval=0.5 / dim)
+    return Params(w_in, jnp.zeros(shape))
+
+
+def make_sampling(config: Config, counts: np.ndarray) -> Sampling:
+    """Sampling tables of a vocabulary with the given counts."""
+    return Sampling(
+        window.keep_probability(counts, config.subsample, config.subsample_rule),
+        noise.alias_table(counts, config.noise_exponent),
+        jnp.float32(config.negatives),
+    )
+
+
+class Batch(NamedTuple):
+    """What a step read: words, weights and the ids behind each row."""
+
+    centers_BC: Array  #: (B, C) centre words
+    tokens_BE: Array  #: (B, E) words at the blocks' positions
+    noise_ids: Array  #: (B, N) shared or (B, C, M) independent noise words
+    weights: block.BlockWeights  #: how often each score counts
+
+
+Step = Callable[
+    [TrainState, Keys, Sampling, window.KeptTokens, Array],
+    tuple[TrainState, block.LossParts],
+]
+
+
+def make_step(config: Config, optimizer: optax.GradientTransformation) -> Step:
+    """The pure training step of a configuration, ready for jit, vmap and loops.
+
+    ``step(state, keys, sampling, kept, starts_B)`` reads the blocks that start at
+    the given positions of a subsampled segment, and returns the new state and the
+    loss that these blocks had before it. A start outside the segment is an empty
+    block; a step without pairs changes no parameter.
+
+    Args:
+      config: its model, training and batching settings are built in.
+      optimizer: a dense Optax transformation, see ``make_optimizer``; any other will
+        do that treats rows one by one (or any at all with ``updates="dense"``).
+    """
+    gradients = {"analytic": block.block_gradient, "autodiff": _autodiff_gradient}
+    block_gradient = gradients[config.gradient]
+    update = _row_update if config.updates == "rows" else _dense_update
+
+    def step(state, keys, sampling, kept, starts_B):
+        batch = sample_batch(config, state.step, keys, sampling, kept, starts_B)
+        rows = block.BlockRows(
+            v_BCD=state.params.w_in[batch.centers_BC],
+            u_BED=state.params.w_out[batch.tokens_BE],
+            u_noise=state.params.w_out[batch.noise_ids],
+        )
+        loss, gradient = block_gradient(rows, batch.weights)
+        by_word = merge_gradient(gradient, batch, state.params)
+        params, opt_state = update(optimizer, by_word, state)
+        return TrainState(params, opt_state, state.step + 1), loss
+
+    return step
+
+
+def sample_batch(
+    config: Config,
+    step: Array,
+    keys: Keys,
+    sampling: Sampling,
+    kept: window.KeptTokens,
+    starts_B: Array,
+) -> Batch:
+    """Draws half-windows and noise words of a step, from keys folded with its count."""
+    C, W = config.block_size, config.window
+    (B,) = starts_B.shape
+    key_window = jax.random.fold_in(keys.window, step)
+    half_BC = window.half_windows(key_window, (B, C), W, config.dynamic_window)
+    tokens_BE, mask_BCE = window.cut_blocks(kept, starts_B, half_BC, W)
+
+    key_noise = jax.random.fold_in(keys.noise, step)
+    if config.negatives_mode == "shared":
+        noise_ids = noise.draw(key_noise, sampling.noise, (B, config.noise_words))
+        weight = block.shared_weights(
+            tokens_BE, mask_BCE, noise_ids, sampling.num_negatives, config.collisions
+        )
+    else:
+        M = 2 * W * config.negatives
+        noise_ids = noise.draw(key_noise, sampling.noise, (B, C, M))
+        weight = block.independent_weights(
+            tokens_BE, mask_BCE, noise_ids, config.collisions
+        )
+    weights = block.BlockWeights(mask_BCE, weight)
+    return Batch(tokens_BE[:, W : W + C], tokens_BE, noise_ids, weights)
+
+
+def merge_gradient(gradient: block.BlockRows, batch: Batch, params: Params) -> Params:
+    """The step's gradient by table, as :class:`RowUpdates`: each touched row once.
+
+    A row is touched if a pair reads it: padding, and positions that no window
+    reaches, are not.
+    """
+    V, D = params.w_in.shape
+    mask_BCE, weight_noise = batch.weights
+    noise_counts = weight_noise > 0
+    if batch.noise_ids.ndim == 2:  # shared: one row for all centres of the block
+        noise_counts = jnp.any(noise_counts, axis=1)
+
+    def merged(*parts):
+        ids = jnp.concatenate([ids.ravel() for ids, _, _ in parts])
+        rows = jnp.concatenate([rows.reshape(-1, D) for _, rows, _ in parts])
+        touched = jnp.concatenate([touched.ravel() for _, _, touched in parts])
+        return merge_rows(ids, rows, touched, V)
+
+    centers = (batch.centers_BC, gradient.v_BCD, jnp.any(mask_BCE, axis=2))
+    contexts = (batch.tokens_BE, gradient.u_BED, jnp.any(mask_BCE, axis=1))
+    noise_words = (batch.noise_ids, gradient.u_noise, noise_counts)
+    return Params(w_in=merged(centers), w_out=merged(contexts, noise_words))
+
+
+def _row_update(optimizer, gradient, state):
+    optimizer = on_touched_rows(optimizer)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    return Params(*map(apply_row_updates, state.params, updates)), opt_state
+
+
+def _dense_update(optimizer, gradient, state):
+    gradient = Params(*map(dense_updates, state.params, gradient))
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    return optax.apply_updates(state.params, updates), opt_state
+
+
+def _autodiff_gradient(rows, weights):
+    """What ``block_gradient`` derives by hand, from ``jax.grad`` of the loss."""
+
+    def total(rows):
+        parts = block.block_loss(rows, weights)
+        return parts.positive + parts.negative, parts
+
+    gradient, parts = jax.grad(total, has_aux=True)(rows)
+    return parts, gradient

@@ -1,0 +1,171 @@
+"""Training: steps over a segment, jit and donation at one place, fit.
+
+    segment of tokens → subsample → loop of steps → TrainState, loss of the segment
+
+Everything random is drawn on the device from ``fold_in(run key, count)``: the count
+of segments for subsampling, of steps for windows and noise. Training is therefore a
+pure function of the configuration, the tokens and the number of segments done.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from sgns_jax import block, window
+from sgns_jax.config import Config
+from sgns_jax.optimizers import make_optimizer, make_schedule
+from sgns_jax.step import (
+    Keys,
+    Sampling,
+    Step,
+    TrainState,
+    init_params,
+    make_sampling,
+    make_step,
+    run_keys,
+)
+from sgns_jax.types import SENTENCE_END, InputError
+
+SegmentRun = Callable[
+    [TrainState, Keys, Sampling, Array, Array], tuple[TrainState, block.LossParts]
+]
+
+
+def make_segment_run(config: Config, step: Step) -> SegmentRun:
+    """``run(state, keys, sampling, segment_T, segment)``: a segment's steps in a loop.
+
+    Returns the new state and the loss summed over the segment. ``segment`` counts
+    from 0 over all epochs and seeds the subsampling. The number of steps depends on
+    how many tokens are kept; the compiled program does not.
+    """
+    B, C = config.blocks_per_step, config.block_size
+
+    def run(state, keys, sampling, segment_T, segment):
+        key = jax.random.fold_in(keys.subsample, segment)
+        kept = window.subsample(key, segment_T, sampling.keep_V)
+        num_blocks = -(-kept.size // C)
+        num_steps = -(-num_blocks // B)
+
+        def body(i, carry):
+            state, total = carry
+            # A step's blocks lie evenly over the segment: neighbours in the text
+            # repeat each other's words, and repeats in a step act from stale rows.
+            starts_B = (jnp.arange(B) * num_steps + i) * C
+            state, loss = step(state, keys, sampling, kept, starts_B)
+            return state, jax.tree.map(jnp.add, total, loss)
+
+        zero = block.LossParts(jnp.float32(0), jnp.float32(0), jnp.int32(0))
+        return jax.lax.fori_loop(0, num_steps, body, (state, zero))
+
+    return run
+
+
+def num_segments(config: Config, num_tokens: int) -> int:
+    """Segments of one epoch."""
+    return -(-num_tokens // config.segment_tokens)
+
+
+def segment_size(config: Config, num_tokens: int) -> int:
+    """Tokens of a segment: as many in each, so that the last one is no fragment."""
+    return -(-num_tokens // num_segments(config, num_tokens))
+
+
+def expected_steps(config: Config, counts: np.ndarray, num_tokens: int) -> int:
+    """How many steps the run is expected to take; schedules are laid over it.
+
+    The exact number depends on the draws of subsampling and is near this one: each
+    segment ends with a step that is half full on average.
+    """
+    keep_V = window.keep_probability(counts, config.subsample, config.subsample_rule)
+    segments = num_segments(config, num_tokens)
+    kept = float(np.dot(np.asarray(keep_V, np.float64), counts)) / segments
+    tokens_per_step = config.blocks_per_step * config.block_size
+    return round(config.epochs * segments * (kept / tokens_per_step + 0.5))
+
+
+class Trainer(NamedTuple):
+    """A configuration made ready for a corpus."""
+
+    state: TrainState  #: the state to begin with
+    schedule: optax.Schedule  #: step → learning rate
+    run: SegmentRun  #: compiled; it takes the state's memory for the next state's
+    keys: Keys
+    sampling: Sampling
+
+
+def make_trainer(config: Config, counts: np.ndarray, num_tokens: int) -> Trainer:
+    """Initialises and compiles. The one place where jit and donation are put on.
+
+    Args:
+      config: the settings.
+      counts: (V,) how often each word stands in the corpus.
+      num_tokens: T, length of the token stream, sentence ends included.
+    """
+    keys, sampling = run_keys(config.seed), make_sampling(config, counts)
+    steps = expected_steps(config, counts, num_tokens)
+    schedule = make_schedule(config.schedule, config.learning_rate, steps)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    run = make_segment_run(config, make_step(config, optimizer))
+
+    @jax.jit
+    def init(key):
+        params = init_params(key, len(counts), config.dim)
+        return TrainState(params, optimizer.init(params), jnp.int32(0))
+
+    state = init(keys.init)
+    segment = jax.ShapeDtypeStruct((segment_size(config, num_tokens),), jnp.int32)
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+    jitted = jax.jit(run, donate_argnums=0)  # the old state is never read again
+    compiled = jitted.lower(state, keys, sampling, segment, count).compile()
+    return Trainer(state, schedule, compiled, keys, sampling)
+
+
+def fit(
+    config: Config,
+    trainer: Trainer,
+    tokens: np.ndarray,
+    segments_done: int = 0,
+) -> Iterator[tuple[int, TrainState, block.LossParts]]:
+    """Trains, and yields ``(segments done, state, loss of the segment)`` as it goes.
+
+    Nothing waits for the device: the state and the loss are handed out before they
+    are computed. Read a segment's loss after asking for the next one. The next one
+    takes the state's memory: save it or read it before asking.
+
+    Args:
+      config, trainer: as given to and returned by :func:`make_trainer`.
+      tokens: (T,) int32 word ids with ``SENTENCE_END`` between sentences; may be a
+        memory map, of which one segment is read at a time.
+      segments_done: where to go on, with the state of that moment in ``trainer``.
+
+    Raises:
+      InputError: if a token is no word id of the vocabulary: on the device it would
+        silently stand for another word.
+    """
+    state = trainer.state
+    size = segment_size(config, len(tokens))
+    per_epoch = num_segments(config, len(tokens))
+    for segment in range(segments_done, config.epochs * per_epoch):
+        start = segment % per_epoch * size
+        segment_T = np.full(size, SENTENCE_END, np.int32)
+        part = tokens[start : start + size]
+        segment_T[: len(part)] = part
+        _check_ids(segment_T, len(trainer.sampling.keep_V))
+        state, loss = trainer.run(
+            state, trainer.keys, trainer.sampling, segment_T, np.int32(segment)
+        )
+        yield segment + 1, state, loss
+
+
+def _check_ids(segment_T: np.ndarray, vocabulary_size: int) -> None:
+    low, high = segment_T.min(), segment_T.max()
+    if low < SENTENCE_END or high >= vocabulary_size:
+        raise InputError(
+            f"fit: tokens hold ids from {low} to {high}, the vocabulary has ids 0 to "
+            f"{vocabulary_size - 1}; encode the corpus again with this vocabulary"
+        )

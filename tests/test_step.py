@@ -1,0 +1,155 @@
+"""One training step against the oracle's gradient, and what a step must not do."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from sgns_jax.config import Config
+from sgns_jax.optimizers import make_optimizer
+from sgns_jax.step import (
+    TrainState,
+    init_params,
+    make_sampling,
+    make_step,
+    run_keys,
+    sample_batch,
+)
+from sgns_jax.types import Params
+from sgns_jax.window import KeptTokens
+from tests import oracle
+
+V = 12
+COUNTS = np.arange(V, 0, -1) * 10
+CONFIG = Config(
+    dim=6,
+    window=2,
+    negatives=3,
+    block_size=4,
+    noise_words=5,
+    blocks_per_step=3,
+    subsample=0.0,
+    optimizer="sgd",
+    learning_rate=0.1,
+)
+KEYS = run_keys(0)
+STARTS = jnp.arange(3) * 4
+
+
+def kept_tokens(seed=0, size=11):
+    """Eleven tokens in two sentences; the last block's last centre is padding."""
+    tokens = np.random.default_rng(seed).integers(0, V, 12).astype(np.int32)
+    sentences = (np.arange(12) > 6).astype(np.int32)
+    return KeptTokens(jnp.asarray(tokens), jnp.asarray(sentences), jnp.int32(size))
+
+
+def random_state(optimizer, seed=0):
+    rng = np.random.default_rng(seed)
+    params = Params(*jnp.asarray(rng.normal(size=(2, V, 6)), jnp.float32))
+    return TrainState(params, optimizer.init(params), jnp.int32(0))
+
+
+def one_step(config, kept=None, state=None):
+    rate = optax.constant_schedule(config.learning_rate)
+    optimizer = make_optimizer(config.optimizer, rate)
+    state = state or random_state(optimizer)
+    kept = kept_tokens() if kept is None else kept
+    step = jax.jit(make_step(config, optimizer))
+    sampling = make_sampling(config, COUNTS)
+    return state, *step(state, KEYS, sampling, kept, STARTS)
+
+
+def config_with(**settings):
+    return dataclasses.replace(CONFIG, **settings)
+
+
+@pytest.mark.parametrize("mode", ["shared", "independent"])
+@pytest.mark.parametrize("collisions", ["keep", "skip"])
+def test_sgd_step_is_the_oracles_gradient_step(mode, collisions):
+    """The gradient the trainer applies, duplicates merged, is the pairs' sum."""
+    config = config_with(negatives_mode=mode, collisions=collisions)
+    before, after, loss = one_step(config)
+    sampling = make_sampling(config, COUNTS)
+    sample = jax.jit(sample_batch, static_argnums=0)
+    batch = sample(config, before.step, KEYS, sampling, kept_tokens(), STARTS)
+    batch = jax.tree.map(np.asarray, batch)
+    params = jax.tree.map(np.asarray, before.params)
+    d_in, d_out, total = np.zeros((V, 6)), np.zeros((V, 6)), 0.0
+    mask, noise_ids = batch.weights.mask_BCE, batch.noise_ids
+    for b, c, e in np.argwhere(mask):
+        center, context = batch.centers_BC[b, c], batch.tokens_BE[b, e]
+        if mode == "shared":
+            words, weight = noise_ids[b], 3 / 5
+        else:
+            pair = e - c - (e > c + 2)
+            words, weight = noise_ids[b, c, 3 * pair : 3 * pair + 3], 1.0
+        skip = collisions == "skip"
+        weights = [0.0 if skip and w == context else weight for w in words]
+        pair = (*params, center, context, words, weights)
+        total += oracle.pair_loss(*pair)
+        by_in, by_out = oracle.pair_gradient(*pair)
+        d_in, d_out = d_in + by_in, d_out + by_out
+    assert loss.pairs == mask.sum() > 20
+    np.testing.assert_allclose(loss.positive + loss.negative, total, rtol=1e-5)
+    want = params.w_in - 0.1 * d_in
+    np.testing.assert_allclose(after.params.w_in, want, rtol=1e-5, atol=1e-5)
+    want = params.w_out - 0.1 * d_out
+    np.testing.assert_allclose(after.params.w_out, want, rtol=1e-5, atol=1e-5)
+    assert after.step == 1
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
+def test_analytic_and_autodiff_train_alike(optimizer):
+    results = [
+        one_step(config_with(optimizer=optimizer, gradient=gradient))[1].params
+        for gradient in ("analytic", "autodiff")
+    ]
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_row_and_dense_updates_are_equal(optimizer):
+    rows, dense = (
+        one_step(config_with(optimizer=optimizer, updates=updates))[1]
+        for updates in ("rows", "dense")
+    )
+    jax.tree.map(np.testing.assert_array_equal, rows, dense)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
+@pytest.mark.parametrize("mode", ["shared", "independent"])
+def test_a_step_without_pairs_changes_only_the_count(optimizer, mode):
+    config = config_with(optimizer=optimizer, negatives_mode=mode)
+    _, state, _ = one_step(config)  # so that Adam has momentum
+    _, after, loss = one_step(config, kept_tokens(size=0), state)
+    assert loss.pairs == 0
+    jax.tree.map(np.testing.assert_array_equal, after.params, state.params)
+    assert after.step == state.step + 1
+
+
+def test_steps_draw_anew_and_repeat_exactly():
+    sampling = make_sampling(CONFIG, COUNTS)
+    draw = jax.jit(
+        lambda step: sample_batch(CONFIG, step, KEYS, sampling, kept_tokens(), STARTS)
+    )
+    first, second = draw(0), draw(1)
+    assert np.any(first.noise_ids != second.noise_ids)
+    assert np.any(first.weights.mask_BCE != second.weights.mask_BCE)
+    jax.tree.map(np.testing.assert_array_equal, first, draw(0))
+
+
+def test_initial_params():
+    params = init_params(KEYS.init, 1000, 50)
+    assert params.w_in.shape == params.w_out.shape == (1000, 50)
+    assert np.all(np.abs(params.w_in) <= 0.01)  # 1 / (2 · 50)
+    assert np.std(params.w_in) > 0.005
+    assert not np.any(params.w_out)
+
+
+def test_equal_seeds_equal_keys():
+    assert jnp.all(run_keys(3).noise == run_keys(3).noise)
+    assert not jnp.all(run_keys(3).noise == run_keys(4).noise)

@@ -1,0 +1,231 @@
+"""Segments, fit, reproducibility, stability, and how often things compile."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sgns_jax import train
+from sgns_jax.config import Config
+from sgns_jax.step import Sampling, make_sampling, make_step
+from sgns_jax.types import SENTENCE_END, InputError
+
+V = 40
+CONFIG = Config(
+    dim=8,
+    window=3,
+    block_size=8,
+    noise_words=8,
+    blocks_per_step=4,
+    segment_tokens=600,
+    epochs=2,
+    subsample=0.01,
+)
+
+
+def corpus(size=2000, seed=0):
+    """Zipf-distributed tokens in sentences of 30 on one of 4 topics, and counts."""
+    rng = np.random.default_rng(seed)
+    topic = rng.integers(0, 4, size)[np.arange(size) // 31]
+    rank = np.minimum(rng.zipf(1.3, size) - 1, V // 4 - 1)
+    tokens = (4 * rank + topic).astype(np.int32)
+    tokens[30::31] = SENTENCE_END
+    return tokens, np.bincount(tokens[tokens >= 0], minlength=V)
+
+
+def fitted(config, tokens=None, counts=None):
+    if tokens is None:
+        tokens, counts = corpus()
+    trainer = train.make_trainer(config, counts, len(tokens))
+    for done, state, loss in train.fit(config, trainer, tokens):  # noqa: B007
+        pass
+    return done, state, loss
+
+
+def test_segments_cover_the_corpus_evenly():
+    for num_tokens in (1, 599, 600, 601, 2000):
+        n = train.num_segments(CONFIG, num_tokens)
+        size = train.segment_size(CONFIG, num_tokens)
+        assert size <= 600 and n * size >= num_tokens > (n - 1) * size
+
+
+def test_training_lowers_the_loss():
+    tokens, counts = corpus()
+    config = dataclasses.replace(CONFIG, epochs=8, subsample=0.0)
+    trainer = train.make_trainer(config, counts, len(tokens))
+    losses = [
+        float((loss.positive + loss.negative) / loss.pairs)
+        for _, _, loss in train.fit(config, trainer, tokens)
+    ]
+    assert losses[-1] < 0.75 * losses[0]
+    assert losses[0] < 6 * np.log(2) + 0.1  # every score begins at 0
+
+
+def test_all_pairs_of_the_segments_are_seen():
+    """Fixed windows, no subsampling: the number of positives is known exactly."""
+    config = dataclasses.replace(CONFIG, dynamic_window=False, subsample=0.0, epochs=1)
+    tokens, counts = corpus()
+    trainer = train.make_trainer(config, counts, len(tokens))
+    size = train.segment_size(config, len(tokens))
+    seen = [int(loss.pairs) for *_, loss in train.fit(config, trainer, tokens)]
+    want = []
+    for start in range(0, len(tokens), size):
+        segment = tokens[start : start + size]
+        lengths = np.diff(np.flatnonzero(np.r_[-1, segment, -1] == SENTENCE_END)) - 1
+        # n tokens with half-window 3: 2·(3n − 1 − 2 − 3) pairs for n ≥ 3
+        want.append(sum(6 * n - 12 if n >= 3 else n * (n - 1) for n in lengths))
+    assert seen == want
+
+
+def test_the_number_of_steps_is_near_the_expected_one():
+    tokens, counts = corpus()
+    _, state, _ = fitted(CONFIG)
+    expected = train.expected_steps(CONFIG, counts, len(tokens))
+    assert abs(int(state.step) - expected) < 0.15 * expected
+
+
+def test_equal_seeds_give_equal_bits_and_others_differ():
+    first, second = fitted(CONFIG)[1], fitted(CONFIG)[1]
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    other = fitted(dataclasses.replace(CONFIG, seed=1))[1]
+    assert np.any(other.params.w_in != first.params.w_in)
+
+
+def test_going_on_from_a_segment_gives_equal_bits():
+    tokens, counts = corpus()
+    trainer = train.make_trainer(CONFIG, counts, len(tokens))
+    middle = None
+    for done, state, _ in train.fit(CONFIG, trainer, tokens):
+        if done == 3:
+            middle = jax.tree.map(jnp.copy, state)  # the state itself is donated
+    trainer = train.make_trainer(CONFIG, counts, len(tokens))._replace(state=middle)
+    for _, resumed, _ in train.fit(CONFIG, trainer, tokens, 3):  # noqa: B007
+        pass
+    jax.tree.map(np.testing.assert_array_equal, resumed, state)
+
+
+THREADS = """
+import hashlib, numpy as np
+from tests.test_train import CONFIG, corpus, fitted
+import dataclasses
+tokens, counts = corpus(20_000)
+config = dataclasses.replace(
+    CONFIG, dim=64, block_size=32, noise_words=32, blocks_per_step=32,
+    segment_tokens=10_000, epochs=1, subsample=0.0)
+state = fitted(config, tokens, counts)[1]
+print(hashlib.sha256(np.asarray(state.params.w_in)).hexdigest())
+"""
+
+
+def test_bits_do_not_depend_on_the_number_of_threads():
+    hashes = []
+    for threads in ("1", "2", "5"):
+        environment = os.environ | {"PJRT_NPROC": threads, "NPROC": threads}
+        run = subprocess.run(
+            [sys.executable, "-c", THREADS],
+            env=environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        hashes.append(run.stdout.split()[-1])
+    assert len(set(hashes)) == 1 and len(hashes[0]) == 64
+
+
+def test_one_trace_for_all_segments():
+    """One compiled program whatever the number of kept tokens, one trace a shape."""
+    tokens, counts = corpus()
+    traces = []
+    step = make_step(CONFIG, train.make_optimizer("sgd", lambda count: 0.1))
+
+    def counted(*arguments):
+        traces.append(1)
+        return step(*arguments)
+
+    run = jax.jit(train.make_segment_run(CONFIG, counted))
+    trainer = train.make_trainer(
+        dataclasses.replace(CONFIG, optimizer="sgd"), counts, len(tokens)
+    )
+    state, sizes = trainer.state, set()
+    for segment in range(4):
+        part = tokens[segment * 500 :][:500]
+        state, loss = run(state, trainer.keys, trainer.sampling, part, segment)
+        sizes.add(int(loss.pairs))
+    assert len(sizes) > 1
+    assert len(traces) == 1
+
+
+def test_the_old_state_is_donated():
+    tokens, counts = corpus()
+    trainer = train.make_trainer(CONFIG, counts, len(tokens))
+    next(train.fit(CONFIG, trainer, tokens))
+    assert trainer.state.params.w_in.is_deleted()
+
+
+def test_models_train_side_by_side_under_vmap():
+    """K, the noise and the state are data: two models in one program, as apart."""
+    tokens, counts = corpus()
+    config = dataclasses.replace(CONFIG, subsample=0.0)
+    trainer = train.make_trainer(config, counts, len(tokens))
+    optimizer = train.make_optimizer("adagrad", trainer.schedule)
+    run = train.make_segment_run(config, make_step(config, optimizer))
+    ablations = [
+        make_sampling(
+            dataclasses.replace(config, noise_exponent=a, negatives=k), counts
+        )
+        for a, k in ((0.75, 5), (0.0, 2))
+    ]
+    segment = tokens[:500]
+    alone = jax.jit(run)
+    apart = [alone(trainer.state, trainer.keys, s, segment, 0)[0] for s in ablations]
+    stacked: Sampling = jax.tree.map(lambda *x: jnp.stack(x), *ablations)
+    together = jax.jit(jax.vmap(run, (None, None, 0, None, None)))
+    states, _ = together(trainer.state, trainer.keys, stacked, segment, 0)
+    for i, state in enumerate(apart):
+        np.testing.assert_allclose(
+            states.params.w_in[i], state.params.w_in, rtol=1e-4, atol=1e-5
+        )
+    assert np.max(np.abs(apart[0].params.w_in - apart[1].params.w_in)) > 0.01
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["one word", "two words", "word and rare ones"],
+)
+def test_default_settings_are_stable_on_repeats(text):
+    """A step may hold one word a thousand times; nothing may run away."""
+    size = 30_000
+    tokens = {
+        "one word": np.where(np.arange(size) % 100, 0, 1),
+        "two words": np.arange(size) % 2,
+        "word and rare ones": np.where(np.arange(size) % 2, 0, np.arange(size) % 997),
+    }[text].astype(np.int32)
+    counts = np.bincount(tokens)
+    config = Config(dim=32, epochs=2, subsample=0.0)
+    _, state, loss = fitted(config, tokens, counts)
+    mean = float((loss.positive + loss.negative) / loss.pairs)
+    assert mean < 6 * np.log(2)  # better than all scores 0, and finite
+    for table in state.params:
+        assert np.all(np.isfinite(table))
+        assert np.max(np.linalg.norm(table, axis=1)) < 50
+
+
+def test_ids_outside_the_vocabulary_are_refused():
+    tokens, counts = corpus()
+    for bad in (V, -2):
+        wrong = tokens.copy()
+        wrong[1500] = bad
+        trainer = train.make_trainer(CONFIG, counts, len(wrong))
+        with pytest.raises(InputError, match="the vocabulary has ids 0 to 39"):
+            for _ in train.fit(CONFIG, trainer, wrong):
+                pass
+
+
+@pytest.mark.parametrize("size", [1, 2, 40])
+def test_tiny_corpora(size):
+    tokens = (np.arange(size) % 2).astype(np.int32)
+    done, state, loss = fitted(Config(epochs=1, dim=4), tokens, np.array([20, 20]))
+    assert done == 1 and np.isfinite(float(loss.positive))
+    assert np.all(np.isfinite(state.params.w_in))

@@ -1,0 +1,229 @@
+"""Encoding and its cache, against a few lines of plain Python."""
+
+import io
+import json
+import sys
+from collections import Counter
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sgns_jax import corpus, encoding
+from sgns_jax.corpus import load_corpus
+from sgns_jax.text import open_source
+from sgns_jax.types import SENTENCE_END, InputError
+
+LINES = "the cat sat\n\n  on the mat \r\nthe\tcat\nrare\nthe mat"
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(LINES, newline="")
+    return str(path)
+
+
+def plain_corpus(content: str, min_count: int, sentence_length: int = 0):
+    """Kept words as lists, by sentence, and how often each word occurs."""
+    lines = [line.split() for line in content.split("\n")]
+    counts = Counter(word for line in lines for word in line)
+    sentences = []
+    for line in lines:
+        kept = [word for word in line if counts[word] >= min_count]
+        step = sentence_length or len(kept) or 1
+        sentences += [kept[at : at + step] for at in range(0, len(kept), step)]
+    return sentences, counts
+
+
+def sentences_of(loaded) -> list[list[str]]:
+    found = [[]]
+    for id in loaded.tokens.tolist():
+        if id == SENTENCE_END:
+            found.append([])
+        else:
+            found[-1].append(loaded.vocabulary.words[id])
+    return found
+
+
+def test_a_small_text(source, tmp_path):
+    loaded = load_corpus(source, tmp_path / "cache", min_count=2)
+    assert loaded.vocabulary.words == ("the", "cat", "mat")
+    assert loaded.tokens.tolist() == [0, 1, -1, 0, 2, -1, 0, 1, -1, 0, 2]
+    assert loaded.tokens.dtype == np.int32 and isinstance(loaded.tokens, np.memmap)
+    assert (loaded.raw_words, loaded.kept_words, loaded.sentences) == (11, 8, 4)
+    assert (loaded.bytes_read, loaded.replaced_bytes) == (len(LINES) + 1, 0)
+
+
+PARTS = ["a ", "a ", "b ", "b ", "rare\u3000", "é\x00\t", "\n", "\n \n"]
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    content=st.lists(st.sampled_from(PARTS), min_size=1, max_size=40).map("".join),
+    min_count=st.integers(1, 4),
+    sentence_length=st.integers(0, 4),
+    piece_bytes=st.integers(1, 20),
+    chunk_tokens=st.integers(1, 7),
+)
+def test_every_kept_word_is_written_once_in_order(
+    tmp_path_factory, content, min_count, sentence_length, piece_bytes, chunk_tokens
+):
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "text").write_bytes(content.encode())
+    want, counts = plain_corpus(content, min_count, sentence_length)
+
+    def load():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(encoding, "_CHUNK_TOKENS", chunk_tokens)
+            small_pieces = partial(open_source, piece_bytes=piece_bytes)
+            patch.setattr(corpus, "open_source", small_pieces)
+            return load_corpus(
+                str(folder / "text"),
+                folder / "cache",
+                min_count=min_count,
+                sentence_length=sentence_length,
+            )
+
+    kept = {word: count for word, count in counts.items() if count >= min_count}
+    if len(kept) < 2:
+        with pytest.raises(InputError):
+            load()
+        return
+    loaded = load()
+    assert sentences_of(loaded) == want
+    words, counted = loaded.vocabulary.words, loaded.vocabulary.counts.tolist()
+    assert dict(zip(words, counted, strict=True)) == kept
+    assert loaded.raw_words == counts.total()
+    assert loaded.kept_words == sum(kept.values()) == np.sum(loaded.tokens >= 0)
+    assert loaded.sentences == len(want)
+
+
+def test_settings_reach_the_tokenizer_and_the_vocabulary(source, tmp_path):
+    options = {"tokenizer": "letters", "lowercase": True, "max_vocabulary": 2}
+    (tmp_path / "text.txt").write_text("The cat, the CAT. 'the' dog! the cat")
+    loaded = load_corpus(source, tmp_path / "cache", min_count=1, **options)
+    assert loaded.vocabulary.words == ("the", "cat")
+    assert loaded.kept_words == 7 and loaded.raw_words == 8
+
+
+def test_encoded_once(source, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    first = load_corpus(source, cache, min_count=1)
+    assert {file.name for file in cache.iterdir()} == {
+        "tokens.int32",
+        "vocabulary.tsv",
+        "corpus.json",
+    }
+    with monkeypatch.context() as patch:
+        patch.delattr(corpus, "open_source")  # reading again would fail
+        again = load_corpus(source, cache, min_count=1)
+    np.testing.assert_array_equal(again.tokens, first.tokens)
+    assert again.vocabulary.words == first.vocabulary.words
+    assert again.fingerprint == first.fingerprint
+
+
+@pytest.mark.parametrize("damage", ["corpus.json", "tokens.int32", "vocabulary.tsv"])
+def test_a_damaged_cache_is_made_again(source, tmp_path, damage):
+    first = load_corpus(source, tmp_path / "cache", min_count=1)
+    want = first.tokens.tolist()
+    file = tmp_path / "cache" / damage
+    if damage == "vocabulary.tsv":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-4])
+    again = load_corpus(source, tmp_path / "cache", min_count=1)
+    assert again.tokens.tolist() == want
+    assert again.fingerprint == first.fingerprint
+
+
+def test_other_text_or_settings_are_encoded_anew(source, tmp_path):
+    cache = tmp_path / "cache"
+    fingerprints = [load_corpus(source, cache, min_count=2).fingerprint]
+    for option in (
+        {"min_count": 1},
+        {"min_count": 2, "max_vocabulary": 2},
+        {"min_count": 2, "sentence_length": 2},
+        {"min_count": 2, "tokenizer": "letters"},
+        {"min_count": 2, "lowercase": True},
+    ):
+        fingerprints.append(load_corpus(source, cache, **option).fingerprint)
+    assert load_corpus(source, cache, min_count=2).fingerprint == fingerprints[0]
+    (tmp_path / "text.txt").write_text("another text text another")
+    changed = load_corpus(source, cache, min_count=2)
+    assert changed.vocabulary.words == ("another", "text")
+    fingerprints.append(changed.fingerprint)
+    assert len(set(fingerprints)) == len(fingerprints)
+
+
+def test_a_failed_encoding_leaves_the_old_cache(source, tmp_path):
+    cache = tmp_path / "cache"
+    load_corpus(source, cache, min_count=2)
+    with pytest.raises(InputError):
+        load_corpus(source, cache, min_count=99)
+    assert len(list(cache.iterdir())) == 3
+    meta = json.loads((cache / "corpus.json").read_text())
+    assert meta["settings"]["min_count"] == 2
+
+
+def test_standard_input_is_read_once(tmp_path, monkeypatch):
+    def pipe(content: bytes):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+    pipe(b"a b a b")
+    calls = []
+    first = load_corpus(
+        "-",
+        tmp_path / "cache",
+        min_count=1,
+        on_progress=lambda done, total: calls.append((done, total)),
+    )
+    assert calls[-1] == (8, None)
+    pipe(b"")
+    again = load_corpus("-", tmp_path / "cache", min_count=1)
+    assert again.tokens.tolist() == first.tokens.tolist() == [0, 1, 0, 1]
+    pipe(b"b a b a")
+    other = load_corpus("-", tmp_path / "other", min_count=1)
+    assert other.fingerprint != first.fingerprint
+
+
+def test_folders_end_sentences_at_file_ends(tmp_path):
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "1").write_text("a b")
+    (tmp_path / "text" / "2").write_text("b c\n")
+    loaded = load_corpus(str(tmp_path / "text"), tmp_path / "cache", min_count=1)
+    assert sentences_of(loaded) == [["a", "b"], ["b", "c"]]
+
+
+def test_progress(source, tmp_path):
+    calls = []
+    load_corpus(
+        source,
+        tmp_path / "cache",
+        min_count=1,
+        on_progress=lambda done, total: calls.append((done, total)),
+    )
+    assert calls[-1] == (len(LINES) + 1, len(LINES) + 1)
+
+
+def test_bad_bytes_are_counted(source, tmp_path):
+    (tmp_path / "text.txt").write_bytes(b"caf\xe9 caf\xe8 au lait")
+    loaded = load_corpus(source, tmp_path / "cache", min_count=1)
+    assert loaded.vocabulary.words == ("caf\ufffd", "au", "lait")
+    assert loaded.replaced_bytes == 2
+
+
+def test_errors(source, tmp_path):
+    with pytest.raises(InputError, match="names no file"):
+        load_corpus(str(tmp_path / "missing"), tmp_path / "cache")
+    with pytest.raises(InputError, match="cannot write to the cache folder"):
+        load_corpus(source, source + "/cache")
+    with pytest.raises(InputError, match="lies inside the corpus"):
+        load_corpus(str(tmp_path), tmp_path / "cache")
+    with pytest.raises(InputError, match="lower --min_count"):
+        load_corpus(source, tmp_path / "cache", min_count=5)
+    (tmp_path / "text.txt").write_text(" \n \n")
+    with pytest.raises(InputError, match="holds no words"):
+        load_corpus(source, tmp_path / "cache")

@@ -52,12 +52,12 @@ def random_state(optimizer, seed=0):
     return TrainState(params, optimizer.init(params), jnp.int32(0))
 
 
-def one_step(config, kept=None, state=None):
+def one_step(config, kept=None, state=None, compile=jax.jit):
     rate = optax.constant_schedule(config.learning_rate)
     optimizer = make_optimizer(config.optimizer, rate)
     state = state or random_state(optimizer)
     kept = kept_tokens() if kept is None else kept
-    step = jax.jit(make_step(config, optimizer))
+    step = compile(make_step(config, optimizer))
     sampling = make_sampling(config, COUNTS)
     return state, *step(state, KEYS, sampling, kept, STARTS)
 
@@ -113,11 +113,17 @@ def test_analytic_and_autodiff_train_alike(optimizer):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
 def test_row_and_dense_updates_are_equal(optimizer):
-    rows, dense = (
-        one_step(config_with(optimizer=optimizer, updates=updates))[1]
-        for updates in ("rows", "dense")
-    )
-    jax.tree.map(np.testing.assert_array_equal, rows, dense)
+    """Bit for bit as written; compiled, the dense sum p − lr·g is fused (one rounding
+    instead of two), and a number may differ in its last place."""
+
+    def both(compile):
+        for updates in ("rows", "dense"):
+            config = config_with(optimizer=optimizer, updates=updates)
+            yield one_step(config, compile=compile)[1]
+
+    jax.tree.map(np.testing.assert_array_equal, *both(lambda step: step))
+    for a, b in zip(*(state.params for state in both(jax.jit)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])

@@ -1,0 +1,69 @@
+"""Settings: every one is checked, documented, and its error says what to do."""
+
+import dataclasses
+import math
+
+import pytest
+
+from sgns_jax.config import OPTIMIZERS, Config
+from sgns_jax.types import InputError
+
+BAD = {
+    "corpus": ["", 3],
+    "min_count": [0, -1, 1.5],
+    "max_vocabulary": [-1],
+    "tokenizer": ["bpe"],
+    "lowercase": ["yes", 1],
+    "sentence_length": [-1],
+    "dim": [0, -3, 2.0, True],
+    "window": [0, -5],
+    "dynamic_window": [None],
+    "negatives": [0, -1],
+    "noise_exponent": [math.nan, math.inf, "0.75"],
+    "collisions": ["redraw"],
+    "negatives_mode": ["batch"],
+    "subsample": [-1e-4, math.nan],
+    "subsample_rule": ["gensim"],
+    "epochs": [0],
+    "seed": [-1, 2**31],
+    "optimizer": ["lion"],
+    "learning_rate": [0.0, -0.1, math.nan, math.inf],
+    "schedule": ["step"],
+    "gradient": ["numeric"],
+    "updates": ["columns"],
+    "block_size": [0],
+    "noise_words": [0],
+    "blocks_per_step": [0],
+    "segment_tokens": [15],
+}
+
+
+def test_every_setting_has_bad_values_here():
+    assert set(BAD) == {field.name for field in dataclasses.fields(Config)}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n in BAD for v in BAD[n]])
+def test_bad_values_are_named(name, value):
+    with pytest.raises(InputError, match=rf"^{name} must be .*, got "):
+        Config(**{name: value})
+
+
+def test_defaults_are_word2vecs():
+    config = Config()
+    assert (config.dim, config.window, config.negatives) == (100, 5, 5)
+    assert (config.noise_exponent, config.subsample) == (0.75, 1e-4)
+    assert (config.min_count, config.epochs) == (5, 5)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_optimizers_bring_their_own_defaults(optimizer):
+    config = Config(optimizer=optimizer)
+    assert config.learning_rate == OPTIMIZERS[optimizer].learning_rate
+    assert config.blocks_per_step == OPTIMIZERS[optimizer].blocks_per_step
+    assert Config(optimizer=optimizer, learning_rate=0.5).learning_rate == 0.5
+
+
+def test_settings_are_explained():
+    for field in dataclasses.fields(Config):
+        setting = field.metadata["setting"]
+        assert setting.meaning.endswith(".") and setting.needs and setting.group

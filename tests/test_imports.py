@@ -1,0 +1,93 @@
+"""Imports run one way, and the maths opens no file and reads no flag."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Each module may import those before it that its line names.
+ALLOWED = {
+    "types": set(),
+    "loss": {"types"},
+    "gradient": {"types", "loss"},
+    "noise": {"types"},
+    "window": {"types"},
+    "block": {"types", "loss"},
+    "config": {"types"},
+    "optimizers": {"types"},
+    "step": {"types", "config", "loss", "noise", "window", "block", "optimizers"},
+    "train": {"types", "config", "window", "block", "optimizers", "step"},
+    "checkpoint": {"step"},
+    "text": {"types"},
+    "builtin_corpora": {"types", "text"},
+    "vocabulary": {"types", "text"},
+    "encoding": {"types", "text", "vocabulary"},
+    "corpus": {"types", "text", "vocabulary", "encoding", "builtin_corpora"},
+    "vectors": {"types"},
+    "evaluation": {"types", "vectors"},
+}
+MATHS = ("loss", "gradient", "noise", "window", "block")
+
+
+def imports(path):
+    """Modules that a file imports, dotted names in full."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(path):
+    names = {
+        name.split(".")[1] for name in imports(path) if name.startswith("sgns_jax.")
+    }
+    return names & {p.stem for p in (ROOT / "sgns_jax").glob("*.py")}
+
+
+def test_every_module_has_its_line():
+    modules = {path.stem for path in (ROOT / "sgns_jax").glob("*.py")}
+    assert modules - {"__init__"} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_imports_run_one_way(module):
+    assert ours(ROOT / "sgns_jax" / f"{module}.py") <= ALLOWED[module]
+
+
+def test_the_lines_themselves_have_no_cycle():
+    done = set()
+    for module, allowed in ALLOWED.items():
+        assert allowed <= done, module
+        done.add(module)
+
+
+@pytest.mark.parametrize("module", MATHS)
+def test_maths_imports_jax_alone(module):
+    path = ROOT / "sgns_jax" / f"{module}.py"
+    outside = {name.split(".")[0] for name in imports(path)}
+    assert outside <= {"jax", "numpy", "sgns_jax", "typing"}
+    calls = {
+        ast.unparse(node.func)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    }
+    assert not {name for name in calls if name == "open" or "np.random" in name}
+
+
+def test_the_package_prints_nothing_and_reads_no_flag():
+    for path in (ROOT / "sgns_jax").glob("*.py"):
+        assert "absl" not in {name.split(".")[0] for name in imports(path)}, path
+        names = {
+            n.id for n in ast.walk(ast.parse(path.read_text())) if hasattr(n, "id")
+        }
+        assert "print" not in names, path
+
+
+def test_the_oracle_imports_nothing_of_ours():
+    outside = {name.split(".")[0] for name in imports(ROOT / "tests" / "oracle.py")}
+    assert outside == {"numpy"} and "numpy" in sys.modules

@@ -1,0 +1,192 @@
+"""Question: which word vectors does this text give?
+
+    python -m experiments.train
+    python -m experiments.train --corpus=books/ --workdir=runs/books --epochs=10
+
+Trains skip-gram with negative sampling and writes into the work folder:
+
+    vectors.txt     the vectors, word2vec text format, most frequent word first
+    result.json     settings, versions, speed, losses, scores
+    metrics.jsonl   losses and learning rate, a line a segment
+    loss.png        the same as a picture
+    map.png         the most frequent words on a plane
+    checkpoints/    where the same command goes on after an interruption
+    corpus/         the encoded text
+"""
+
+import time
+
+import jax
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from experiments import cli, plots, report
+from experiments.workdir import Workdir
+from sgns_jax.checkpoint import Checkpoints
+from sgns_jax.config import Config
+from sgns_jax.corpus import Corpus, load_corpus
+from sgns_jax.evaluation import evaluate_folder, format_table, to_json
+from sgns_jax.train import Trainer, fit, make_trainer, num_segments
+from sgns_jax.vectors import WordVectors
+
+FLAGS = flags.FLAGS
+
+cli.define_config()
+cli.define(
+    "Run", str, "workdir", "",
+    "Folder for results; made if missing. Empty: runs/ and the corpus's name. The "
+    "same command on the same folder goes on where it stopped.",
+    "a folder one may write to",
+)  # fmt: skip
+cli.define(
+    "Run", str, "eval_dir", "",
+    "Folder with word-pair files (*.tsv: word, word, score) and analogies in Google's "
+    "format (*.txt) to score the vectors with. Empty: none.",
+    "a folder",
+)  # fmt: skip
+cli.define(
+    "Run", int, "restrict_vocabulary", 30_000,
+    "Answer analogies among so many of the most frequent words (gensim: 300000; the "
+    "Google set is often scored at 30000).",
+    "a whole number >= 1",
+)  # fmt: skip
+cli.define(
+    "Run", str, "words", "",
+    "Words whose nearest neighbours are shown at the end, separated by commas. Empty: "
+    "a dozen are chosen.",
+    "words of the corpus",
+)  # fmt: skip
+cli.define(
+    "Run", float, "checkpoint_seconds", 60.0,
+    "Write a checkpoint every so many seconds, and one at the end.",
+    "a number > 0",
+)  # fmt: skip
+cli.define(
+    "Run", int, "keep_checkpoints", 2,
+    "How many of the newest checkpoints stay on disk.",
+    "a whole number >= 1",
+)  # fmt: skip
+
+
+def main() -> None:
+    config = cli.config()
+    report.check_run_flags(FLAGS)
+    workdir = Workdir(FLAGS.workdir or report.default_workdir(config.corpus))
+    if workdir.finished(config):
+        print(
+            f"This run is finished: {workdir.path('vectors.txt')} holds its vectors. "
+            "To train anew, give another --workdir."
+        )
+        vectors = WordVectors.load(workdir.path("vectors.txt"))
+        return conclude(workdir, vectors, workdir.read_result())
+    started = time.perf_counter()
+    corpus = read_corpus(config, workdir)
+    workdir.claim(config, corpus.fingerprint)
+    counts, tokens = corpus.vocabulary.counts, corpus.tokens
+    print(
+        f"{corpus.raw_words:,} words, {len(counts):,} different ones seen at least "
+        f"{config.min_count} times, on {report.device()}"
+    )
+    compiling = time.perf_counter()
+    trainer = make_trainer(config, counts, len(tokens))
+    compile_seconds = time.perf_counter() - compiling
+    vectors, speed = train(config, trainer, corpus, workdir)
+    workdir.save_vectors(vectors)
+    result = report.result(config, corpus) | speed
+    result["compile_seconds"] = compile_seconds
+    plots.loss(workdir.read_metrics(), workdir.path("loss.png"))
+    plots.word_map(vectors, workdir.path("map.png"))
+    result["total_seconds"] = time.perf_counter() - started
+    conclude(workdir, vectors, result)
+
+
+def read_corpus(config: Config, workdir: Workdir) -> Corpus:
+    """Reads and encodes the corpus, with a bar while it takes time."""
+    with tqdm(unit="B", unit_scale=True, desc="reading", leave=False) as bar:
+
+        def on_progress(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return load_corpus(
+            config.corpus,
+            workdir.path("corpus"),
+            min_count=config.min_count,
+            max_vocabulary=config.max_vocabulary,
+            tokenizer=config.tokenizer,
+            lowercase=config.lowercase,
+            sentence_length=config.sentence_length,
+            on_progress=on_progress,
+        )
+
+
+def train(
+    config: Config, trainer: Trainer, corpus: Corpus, workdir: Workdir
+) -> tuple[WordVectors, dict]:
+    """Trains to the end, from the newest checkpoint if there is one."""
+    segments = config.epochs * num_segments(config, len(corpus.tokens))
+    words_per_segment = config.epochs * corpus.raw_words / segments
+    with Checkpoints(workdir.path("checkpoints"), FLAGS.keep_checkpoints) as saved:
+        first = saved.latest() or 0
+        if first:
+            trainer = trainer._replace(state=saved.restore(trainer.state))
+            print(f"Going on from segment {first} of {segments}.")
+        log = workdir.open_metrics(first)
+        clock = report.Clock(log.seconds)
+        bar = tqdm(
+            total=config.epochs * corpus.raw_words,
+            initial=round(first * words_per_segment),
+            unit="word",
+            unit_scale=True,
+            desc="training",
+            mininterval=0.5,
+        )
+
+        def report_segment(done, step, loss):
+            line = report.metrics_line(
+                done, segments, config, trainer.schedule, step, loss, clock.seconds()
+            )
+            log.write(line)
+            bar.set_postfix_str(
+                f"loss={line['loss']:.3f} lr={line['learning_rate']:.2g}", refresh=False
+            )
+            bar.update(round(done * words_per_segment) - bar.n)
+
+        with log, bar:
+            pending, state = None, trainer.state
+            last_save = time.perf_counter()
+            for done, state, loss in fit(config, trainer, corpus.tokens, first):
+                # The device works on this segment while the one before is reported.
+                if pending:
+                    report_segment(*pending)
+                pending = done, jax.numpy.copy(state.step), loss
+                due = time.perf_counter() - last_save >= FLAGS.checkpoint_seconds
+                if due or done == segments:
+                    # What a checkpoint has done is in the metrics before it is saved.
+                    report_segment(*pending)
+                    pending = None
+                    saved.save(done, state)
+                    last_save = time.perf_counter()
+        matrix = np.asarray(state.params.w_in)
+    speed = report.speed(workdir.read_metrics(), config, corpus)
+    return WordVectors(tuple(corpus.vocabulary.words), matrix), speed
+
+
+def conclude(workdir: Workdir, vectors: WordVectors, result: dict) -> None:
+    """Scores the vectors if asked, keeps the result, prints the summary."""
+    scores = None
+    if FLAGS.eval_dir:
+        scores = evaluate_folder(vectors, FLAGS.eval_dir, FLAGS.restrict_vocabulary)
+        result["evaluation"] = to_json(scores)
+    workdir.save_result(result)
+    print("\n" + report.summary(result))
+    print("\n" + report.neighbours(vectors, FLAGS.words))
+    if scores:
+        print("\n" + format_table(scores))
+    print(f"\nVectors: {workdir.path('vectors.txt')}")
+    print(f"Pictures: {workdir.path('loss.png')}, {workdir.path('map.png')}")
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)

@@ -1,0 +1,122 @@
+"""The folder of one run: whose it is, its metrics, its results."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+from sgns_jax.config import Config
+from sgns_jax.types import InputError
+from sgns_jax.vectors import WordVectors
+
+
+class Workdir:
+    """A run's folder. Files appear in it whole or not at all.
+
+    Raises:
+      InputError: at construction, if the folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: str):
+        self._folder = Path(folder)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            probe = self._folder / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise InputError(
+                f"cannot write to the work folder {folder} ({error.strerror}); give a "
+                "folder you may write to with --workdir"
+            ) from None
+
+    def path(self, name: str) -> Path:
+        """Where a file of the run is."""
+        return self._folder / name
+
+    def finished(self, config: Config) -> bool:
+        """Is this very run done? Another run's folder is refused."""
+        self._refuse_other(dataclasses.asdict(config))
+        return self.path("result.json").exists()
+
+    def claim(self, config: Config, fingerprint: str) -> None:
+        """Makes the folder this run's own, or checks that it is.
+
+        Raises:
+          InputError: the folder holds another configuration, or the text changed.
+        """
+        identity = dataclasses.asdict(config) | {"corpus_fingerprint": fingerprint}
+        self._refuse_other(identity)
+        self._write_json("config.json", identity)
+
+    def _refuse_other(self, identity: dict) -> None:
+        path = self.path("config.json")
+        if not path.exists():
+            return
+        old = _read_json(path)
+        for name, value in identity.items():
+            if old.get(name) != value:
+                raise InputError(
+                    f"{self._folder} holds a run with {name} = {old.get(name)!r}, "
+                    f"this one has {value!r}; give another --workdir, or the run's "
+                    "own settings to go on with it"
+                )
+
+    def open_metrics(self, segments_done: int) -> "MetricsLog":
+        """The metrics file, cut back to the segments that a checkpoint has done."""
+        kept = [
+            line for line in self.read_metrics() if line["segment"] <= segments_done
+        ]
+        return MetricsLog(self.path("metrics.jsonl"), kept)
+
+    def read_metrics(self) -> list[dict]:
+        """The lines of metrics.jsonl; a last line that was cut off is left out."""
+        path = self.path("metrics.jsonl")
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def save_vectors(self, vectors: WordVectors) -> None:
+        vectors.save(self.path("vectors.txt"))
+
+    def save_result(self, result: dict) -> None:
+        """Writes result.json: the run is finished from now on."""
+        self._write_json("result.json", result)
+
+    def read_result(self) -> dict:
+        return _read_json(self.path("result.json"))
+
+    def _write_json(self, name: str, value: dict) -> None:
+        whole = self.path(name + ".part")
+        whole.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        os.replace(whole, self.path(name))
+
+
+class MetricsLog:
+    """metrics.jsonl, a line a segment, flushed line by line."""
+
+    def __init__(self, path: Path, kept: list[dict]):
+        self.seconds = kept[-1]["seconds"] if kept else 0.0
+        self._file = path.open("w", encoding="utf-8")
+        for line in kept:
+            self.write(line)
+
+    def write(self, line: dict) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._file.close()
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(
+            f"{path} is not the JSON this program writes; give another --workdir"
+        ) from None

@@ -1,0 +1,238 @@
+"""The command that trains: from text to files, resuming, and what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+from gensim.models import KeyedVectors
+
+from experiments import cli, report, train
+from sgns_jax.config import Config
+from sgns_jax.vectors import WordVectors
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["--dim=8", "--min_count=1", "--segment_tokens=500", "--epochs=2"]
+
+
+@pytest.fixture
+def text(tmp_path):
+    """Three thousand words of forty kinds; each line is on one of two topics."""
+    rng = np.random.default_rng(0)
+    names = [f"{topic}{i}" for i in range(20) for topic in ("cat", "dog")]
+    rank = np.minimum(rng.zipf(1.4, (150, 20)) - 1, 19)
+    topic = rng.integers(0, 2, (150, 1))
+    lines = [" ".join(names[i] for i in line) for line in 2 * rank + topic]
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Runs the command in this process: (exit status, standard output, error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
+        with flagsaver.flagsaver():
+            flags.FLAGS.unparse_flags()
+            status = 0
+            try:
+                cli.run(train.main, train.__doc__)
+            except SystemExit as stop:
+                status = stop.code
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def test_everything_is_there_at_the_end(run, text, tmp_path):
+    work = tmp_path / "work"
+    status, out, _ = run(f"--corpus={text}", f"--workdir={work}", *SMALL)
+    assert status == 0
+    for name in ("vectors.txt", "result.json", "metrics.jsonl", "loss.png", "map.png"):
+        assert (work / name).stat().st_size > 0
+        assert name in out or name in ("result.json", "metrics.jsonl")
+    assert max(map(len, out.splitlines())) <= 80 or "Vectors:" in out
+
+    vectors = KeyedVectors.load_word2vec_format(work / "vectors.txt")
+    ours = WordVectors.load(work / "vectors.txt")
+    assert list(ours.words) == vectors.index_to_key
+    np.testing.assert_array_equal(ours.matrix, vectors.vectors)
+    assert ours.matrix.shape == (40, 8)
+
+    result = json.loads((work / "result.json").read_text())
+    assert result["raw_words"] == 3000 and result["vocabulary"] == 40
+    speed = result["raw_words"] * 2 / result["train_seconds"]
+    np.testing.assert_allclose(result["words_per_second"], speed)
+    assert result["configuration"]["dim"] == 8
+    assert result["compile_seconds"] > 0 and result["pairs_per_second"] > 0
+    parts = result["final_positive_loss"] + result["final_negative_loss"]
+    np.testing.assert_allclose(result["final_loss"], parts)
+    assert {"jax", "numpy"} <= set(result["versions"]) and result["device"]
+
+    lines = [json.loads(x) for x in (work / "metrics.jsonl").read_text().splitlines()]
+    assert [line["segment"] for line in lines] == list(range(1, len(lines) + 1))
+    assert lines[-1]["epoch"] == 2
+    assert sum(line["pairs"] for line in lines) == result["pairs"]
+    rates = [line["learning_rate"] for line in lines]
+    assert rates == sorted(rates, reverse=True) and 0.15 < rates[0] < 0.2001
+
+    status, out, _ = run(f"--corpus={text}", f"--workdir={work}", *SMALL)
+    assert status == 0 and out.startswith("This run is finished")
+
+
+class Killed(BaseException):
+    """Stands for a process that ends here and now."""
+
+
+def test_the_same_command_goes_on_with_equal_bits(run, text, tmp_path, monkeypatch):
+    settings = [f"--corpus={text}", *SMALL, "--checkpoint_seconds=1e-9"]
+    run(*settings, f"--workdir={tmp_path / 'whole'}")
+    fit = train.fit
+
+    def killed_fit(*arguments):
+        for done, *rest in fit(*arguments):
+            if done == 8:
+                raise Killed
+            yield done, *rest
+
+    work = tmp_path / "cut"
+    monkeypatch.setattr(train, "fit", killed_fit)
+    with pytest.raises(Killed):
+        run(*settings, f"--workdir={work}")
+    assert not (work / "vectors.txt").exists()
+    monkeypatch.setattr(train, "fit", fit)
+    status, out, _ = run(*settings, f"--workdir={work}")
+    assert status == 0 and "Going on from segment 7 of 14" in out
+    whole = (tmp_path / "whole" / "vectors.txt").read_bytes()
+    assert (work / "vectors.txt").read_bytes() == whole
+    lines = (work / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["segment"] for line in lines] == list(range(1, 15))
+
+
+def test_interruption_says_how_to_go_on(run, text, tmp_path, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(train, "fit", interrupted)
+    status, _, err = run(f"--corpus={text}", f"--workdir={tmp_path / 'w'}", *SMALL)
+    assert status == 130 and "the same command goes on" in err
+
+
+def test_analytic_and_autodiff_give_the_same_vectors(run, text, tmp_path):
+    matrices = []
+    for gradient in ("analytic", "autodiff"):
+        work = tmp_path / gradient
+        run(f"--corpus={text}", f"--workdir={work}", f"--gradient={gradient}", *SMALL)
+        matrices.append(WordVectors.load(work / "vectors.txt").matrix)
+    np.testing.assert_allclose(*matrices, rtol=1e-3, atol=1e-4)
+    assert np.max(np.abs(matrices[0])) > 0.1
+
+
+def test_scores_are_printed_and_kept(run, text, tmp_path):
+    scores = tmp_path / "eval"
+    scores.mkdir()
+    pairs = ["cat0\tcat1\t9", "cat0\tdog1\t1", "dog0\tdog2\t8", "cat1\tnone\t1"]
+    (scores / "pairs.tsv").write_text("\n".join(pairs))
+    arguments = [f"--corpus={text}", f"--workdir={tmp_path / 'w'}", *SMALL]
+    status, out, _ = run(*arguments, f"--eval_dir={scores}", "--words=cat0,dog0")
+    assert status == 0
+    assert "pairs" in out and "3/4" in out
+    assert "  cat0 " in out and "  cat1 " not in out.replace("  cat1 0", "")
+    result = json.loads((tmp_path / "w" / "result.json").read_text())
+    assert result["evaluation"][0]["covered"] == 3
+
+
+def test_help_is_a_page(run):
+    status, out, err = run("--help")
+    assert status == 0 and not err
+    for group in ("Text", "Model", "Training", "Batching", "Run"):
+        assert f"\n{group}\n" in out
+    assert max(map(len, out.splitlines())) <= 80
+    for name in (*Config.__dataclass_fields__, "workdir", "eval_dir"):
+        assert f"--{name}=" in out
+
+
+GOOD = ["--dim=8", "--min_count=1"]
+BAD_FLAGS = {
+    "--dim=0": "dim must be a whole number >= 1, got 0",
+    "--negatives=0": "negatives must be a whole number >= 1, got 0",
+    "--window=-2": "window must be a whole number >= 1, got -2",
+    "--learning_rate=nan": "learning_rate must be a number > 0, got nan",
+    "--optimizer=lion": r"optimizer must be adagrad | adam | sgd, got 'lion'",
+    "--dim=many": "flag --dim=many",
+    "--dmi=8": "Unknown command line flag 'dmi'",
+    "words": "got 'words', which is no flag",
+    "--corpus=missing.txt": "missing.txt",
+    "--corpus=empty.txt": "empty.txt",
+    "--corpus=one.txt": "the single word 'word'",
+    "--min_count=1000000": "min_count",
+    "--workdir=text.txt": "cannot write to the work folder text.txt",
+    "--workdir=text.txt/sub": "cannot write to the work folder text.txt/sub",
+    "--eval_dir=nowhere": "eval_dir nowhere is no folder",
+    "--restrict_vocabulary=0": "restrict_vocabulary must be",
+    "--keep_checkpoints=0": "keep_checkpoints must be",
+    "--checkpoint_seconds=nan": "checkpoint_seconds must be",
+    "--words=cat0,unicorn": "unicorn",
+}
+
+
+@pytest.mark.parametrize("bad", BAD_FLAGS)
+def test_bad_input_is_one_line_and_status_2(run, text, tmp_path, bad):
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "one.txt").write_text("word word word")
+    status, _, err = run(f"--corpus={text}", "--workdir=w", *GOOD, bad)
+    assert status == 2
+    line = err.strip().splitlines()[-1]
+    assert line.startswith("error: ") and BAD_FLAGS[bad] in line
+    assert "Traceback" not in err
+    assert [x for x in err.splitlines() if "error" in x] == [line]
+
+
+def test_another_runs_folder_is_refused_and_kept(run, text):
+    arguments = [f"--corpus={text}", "--workdir=w", *SMALL]
+    run(*arguments)
+    before = Path("w/vectors.txt").read_bytes()
+    status, _, err = run(*arguments, "--window=3")
+    assert status == 2
+    assert "w holds a run with window = 5, this one has 3" in err
+    text.write_text(text.read_text() + " changed")
+    Path("w/result.json").unlink()
+    status, _, err = run(*arguments)
+    assert status == 2 and "corpus_fingerprint" in err
+    assert Path("w/vectors.txt").read_bytes() == before
+
+
+def test_a_diverging_run_says_so(run, text):
+    status, _, err = run(
+        f"--corpus={text}", "--workdir=w", *SMALL, "--optimizer=sgd",
+        "--learning_rate=1e30",
+    )  # fmt: skip
+    assert status == 2
+    assert "the loss is not finite in segment" in err.splitlines()[-1]
+
+
+def test_standard_input_from_a_shell(text, tmp_path):
+    command = [sys.executable, "-m", "experiments.train", "--corpus=-", *SMALL]
+    run = subprocess.run(
+        [*command, f"--workdir={tmp_path / 'w'}"], cwd=ROOT, env=os.environ,
+        input=text.read_text(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "3,000 words, 40 different ones" in run.stdout
+    assert "word/s" in run.stderr  # the progress bar
+
+
+def test_default_workdir_is_named_after_the_corpus():
+    assert report.default_workdir("pydoc") == "runs/pydoc"
+    assert report.default_workdir("books/My text.txt.gz") == "runs/My_text"
+    assert report.default_workdir("-") == "runs/-"
+    assert report.default_workdir("texts/*.txt") == "runs/corpus"

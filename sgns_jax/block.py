@@ -1,21 +1,22 @@
-"""The blocked objective: many pairs as two matrix products, and its gradient.
+"""The blocked objective: many pairs as matrix products, and its gradient by hand.
 
-A block is C consecutive kept tokens (the centres) and W positions to either side,
-E = C + 2W in all. Its positives are the entries of one banded (C, E) score matrix.
-Its noise is either
+A block is C consecutive kept tokens, the centres, against R words: the E = C + 2W
+tokens around the centres (label y = +1) and N noise words (y = −1). A weight says how
+often each (centre, word) score counts:
 
-- shared: N words drawn once a block stand for K words a pair, each with weight K/N.
-  Every pair's K expectations are then estimated by the same N words: the mean over
-  draws is the paper's loss, and a row is read once a token, not once a pair; or
-- independent: each pair draws K words of its own, as the paper says.
+    L = −Σ_cr weight_cr · log σ(y_r · s_cr),   s_cr = v_c·u_r
 
-Both are one formula, since both say: centre c has score s against some noise rows,
-and each such score counts with a weight.
+For a token the weight is 1 where it is a context of the centre and 0 elsewhere, a
+band. For a noise word it says how many noise words of the paper it stands for:
 
-    L = −Σ_ce mask·log σ(v_c·u_e) − Σ_cn weight·log σ(−v_c·u_n)
+- shared noise: N words drawn once a block stand for the K words of each of the m_c
+  pairs of a centre, each with weight m_c·K/N. Its expectation is the paper's loss,
+  and a row is read once a token, not once a pair.
+- independent noise: a block is one centre (C = 1), and each of its 2W possible pairs
+  draws K words of its own (N = 2W·K), with weight 1 where the pair exists.
 
-The source of sharing noise words is Ji et al. 2016 (pWord2Vec, arXiv 1604.04661);
-here the shared words are weighted so that the expectation stays the paper's.
+Sharing noise words between pairs comes from Ji et al. 2016 (pWord2Vec, arXiv
+1604.04661); the weights that keep the expectation are ours.
 """
 
 from typing import NamedTuple
@@ -31,15 +32,14 @@ class BlockRows(NamedTuple):
     """The rows that B blocks read, or the gradient by them."""
 
     v_BCD: Array  #: (B, C, D) centre vectors
-    u_BED: Array  #: (B, E, D) context vectors of the positions
-    u_noise: Array  #: (B, N, D) shared noise, or (B, C, M, D) independent noise
+    u_BRD: Array  #: (B, R, D) context vectors of the E tokens and N noise words
 
 
 class BlockWeights(NamedTuple):
-    """How often each score of a block counts."""
+    """What each score of a block is compared with, and how often it counts."""
 
-    mask_BCE: Array  #: (B, C, E) bool, the positives
-    weight_noise: Array  #: (B, C, N) or (B, C, M) ≥ 0, the noise words
+    label_R: Array  #: (R,) y: +1 for the E tokens, −1 for the N noise words
+    weight_BCR: Array  #: (B, C, R) ≥ 0
 
 
 class LossParts(NamedTuple):
@@ -50,11 +50,49 @@ class LossParts(NamedTuple):
     pairs: Array  #: number of positives, int32
 
 
-def pair_columns(block: int, window: int) -> Array:
-    """(C, 2W) positions of the possible contexts of each centre of a block."""
-    offset = jnp.arange(1, window + 1)
-    offset = jnp.concatenate([-offset[::-1], offset])
-    return jnp.arange(block)[:, None] + window + offset[None]
+def block_loss(rows: BlockRows, weights: BlockWeights) -> LossParts:
+    """The module's L, its two sums apart; L is ``parts.positive + parts.negative``.
+
+    With independent noise it equals the sum of ``pair_loss`` over the positives; with
+    shared noise that sum with K/N for the weight of a noise word. ``expected_loss``
+    is the expectation of both.
+    """
+    s_BCR = jnp.einsum("bcd,brd->bcr", *rows)
+    return _parts(s_BCR, weights)
+
+
+def block_gradient(
+    rows: BlockRows, weights: BlockWeights
+) -> tuple[LossParts, BlockRows]:
+    """The gradient of :func:`block_loss` by the rows, derived by hand, and the loss.
+
+        S = V·Uᵀ,   G = ∂L/∂S = −y ∘ weight ∘ σ(−y ∘ S)
+        ∂L/∂V = G·U,   ∂L/∂U = Gᵀ·V
+
+    It is ``row_gradient`` summed over the pairs: for y = +1 an entry of G is
+    −σ(−s), for y = −1 it is +σ(s).
+    """
+    v_BCD, u_BRD = rows
+    s_BCR = jnp.einsum("bcd,brd->bcr", v_BCD, u_BRD)
+    y_11R = weights.label_R[None, None, :]
+    g_BCR = -y_11R * weights.weight_BCR * sigmoid(-y_11R * s_BCR)
+    gradient = BlockRows(
+        v_BCD=jnp.einsum("bcr,brd->bcd", g_BCR, u_BRD),
+        u_BRD=jnp.einsum("bcr,bcd->brd", g_BCR, v_BCD),
+    )
+    return _parts(s_BCR, weights), gradient
+
+
+def _parts(s_BCR: Array, weights: BlockWeights) -> LossParts:
+    label_R, weight_BCR = weights
+    terms_BCR = -weight_BCR * log_sigmoid(label_R[None, None, :] * s_BCR)
+    terms_R, count_R = (jnp.sum(x, axis=(0, 1)) for x in (terms_BCR, weight_BCR))
+    is_token_R = label_R > 0
+    return LossParts(
+        positive=jnp.sum(terms_R, where=is_token_R),
+        negative=jnp.sum(terms_R, where=~is_token_R),
+        pairs=jnp.sum(count_R, where=is_token_R).astype(jnp.int32),
+    )
 
 
 def shared_weights(
@@ -63,93 +101,54 @@ def shared_weights(
     noise_BN: Array,
     num_negatives: float,
     collisions: Collisions,
-) -> Array:
-    """(B, C, N) weights K/N · (positives of c that noise word n may stand against).
+) -> BlockWeights:
+    """Weights for N noise words that all pairs of a block share.
 
-    ``keep`` counts all m_c positives of a centre; ``skip`` leaves out those that are
-    the noise word itself.
+    K/N · m_c for each, m_c the centre's positives; ``skip`` takes from m_c those that
+    are the noise word itself.
+
+    Args:
+      tokens_BE: (B, E) words at the block's positions.
+      mask_BCE: (B, C, E) bool, which of them are contexts of which centre.
+      noise_BN: (B, N) noise words.
+      num_negatives: K; it may be traced.
+      collisions: ``keep`` or ``skip``.
     """
-    N = noise_BN.shape[1]
+    B, N = noise_BN.shape
     mask_BCE = mask_BCE.astype(float)  # float64 where x64 is on
     if collisions == "keep":
-        pairs_BCN = jnp.sum(mask_BCE, axis=2, keepdims=True)
-        pairs_BCN = jnp.broadcast_to(pairs_BCN, (*mask_BCE.shape[:2], N))
+        m_BC = jnp.sum(mask_BCE, axis=2)
+        m_BCN = jnp.broadcast_to(m_BC[:, :, None], (*m_BC.shape, N))
     else:
         differ_BEN = counted(noise_BN[:, None, :], tokens_BE[:, :, None], collisions)
-        pairs_BCN = mask_BCE @ differ_BEN.astype(float)
-    return num_negatives / N * pairs_BCN
+        m_BCN = mask_BCE @ differ_BEN.astype(float)
+    return _weights(mask_BCE, num_negatives / N * m_BCN)
 
 
 def independent_weights(
-    tokens_BE: Array, mask_BCE: Array, noise_BCM: Array, collisions: Collisions
-) -> Array:
-    """(B, C, M) weights 1 or 0: noise word m of a centre counts if its pair exists.
+    tokens_BE: Array, mask_BCE: Array, noise_BN: Array, collisions: Collisions
+) -> BlockWeights:
+    """Weights for blocks of one centre whose 2W possible pairs draw K words each.
 
-    The M = 2W·K noise words of a centre stand pair by pair, K after K, in the order
-    of :func:`pair_columns`.
+    Arguments as in :func:`shared_weights`, with C = 1, E = 1 + 2W, N = 2W·K: the
+    noise words stand pair by pair, from the leftmost context to the rightmost.
     """
-    B, C, M = noise_BCM.shape
-    columns_CP = pair_columns(C, (mask_BCE.shape[2] - C) // 2)
-    P = columns_CP.shape[1]
-    exists_BCP = jnp.take_along_axis(mask_BCE, columns_CP[None], axis=2)
-    context_BCP = tokens_BE[:, columns_CP]
-    noise_BCPK = noise_BCM.reshape(B, C, P, M // P)
-    counts = counted(noise_BCPK, context_BCP[..., None], collisions)
-    weight_BCPK = exists_BCP[..., None] & counts
-    return weight_BCPK.reshape(B, C, M).astype(float)
+    B, N = noise_BN.shape
+    W = tokens_BE.shape[1] // 2
+
+    def contexts(values_BE):  # without the centre
+        return jnp.concatenate([values_BE[:, :W], values_BE[:, W + 1 :]], axis=1)[
+            ..., None
+        ]
+
+    noise_BPK = noise_BN.reshape(B, 2 * W, -1)
+    counts_BPK = counted(noise_BPK, contexts(tokens_BE), collisions)
+    exists_BP1 = contexts(mask_BCE[:, 0, :])
+    weight_BN = (exists_BP1 & counts_BPK).reshape(B, N)
+    return _weights(mask_BCE.astype(float), weight_BN[:, None, :].astype(float))
 
 
-def _noise_axes(u_noise: Array) -> str:
-    """The axes of noise rows in einsum letters: shared by the block, or of a centre."""
-    return "bnd" if u_noise.ndim == 3 else "bcnd"
-
-
-def _scores(rows: BlockRows) -> tuple[Array, Array]:
-    noise = _noise_axes(rows.u_noise)
-    positive_BCE = jnp.einsum("bcd,bed->bce", rows.v_BCD, rows.u_BED)
-    return positive_BCE, jnp.einsum(f"bcd,{noise}->bcn", rows.v_BCD, rows.u_noise)
-
-
-def _parts(s_BCE: Array, s_noise: Array, weights: BlockWeights) -> LossParts:
-    mask_BCE, weight_noise = weights
-    return LossParts(
-        positive=-jnp.sum(log_sigmoid(s_BCE), where=mask_BCE),
-        negative=-jnp.sum(weight_noise * log_sigmoid(-s_noise)),
-        pairs=jnp.sum(mask_BCE, dtype=jnp.int32),
-    )
-
-
-def block_loss(rows: BlockRows, weights: BlockWeights) -> LossParts:
-    """The module's L, its two sums apart; L is ``parts.positive + parts.negative``.
-
-    Equals the sum of ``pair_loss`` over the positives when noise is independent, and
-    has ``expected_loss`` for its expectation either way (for shared noise, with the
-    noise words weighted K/N).
-    """
-    return _parts(*_scores(rows), weights)
-
-
-def block_gradient(
-    rows: BlockRows, weights: BlockWeights
-) -> tuple[LossParts, BlockRows]:
-    """The gradient of :func:`block_loss` by the rows, derived by hand, and the loss.
-
-        G⁺ = −mask ∘ σ(−S⁺)      S⁺ = V·Uᵀ      ∂L/∂S⁺
-        G⁻ = weight ∘ σ(S⁻)      S⁻ = V·U_Nᵀ    ∂L/∂S⁻
-        ∂L/∂V = G⁺·U + G⁻·U_N,   ∂L/∂U = G⁺ᵀ·V,   ∂L/∂U_N = G⁻ᵀ·V
-
-    It is ``row_gradient`` summed over the block, written as matrix products. Scores
-    and loss come for free beside it.
-    """
-    v_BCD, u_BED, u_noise = rows
-    noise = _noise_axes(u_noise)
-    s_BCE, s_noise = _scores(rows)
-    g_BCE = jnp.where(weights.mask_BCE, -sigmoid(-s_BCE), 0)
-    g_noise = weights.weight_noise * sigmoid(s_noise)
-    gradient = BlockRows(
-        v_BCD=jnp.einsum("bce,bed->bcd", g_BCE, u_BED)
-        + jnp.einsum(f"bcn,{noise}->bcd", g_noise, u_noise),
-        u_BED=jnp.einsum("bce,bcd->bed", g_BCE, v_BCD),
-        u_noise=jnp.einsum(f"bcn,bcd->{noise}", g_noise, v_BCD),
-    )
-    return _parts(s_BCE, s_noise, weights), gradient
+def _weights(mask_BCE: Array, weight_BCN: Array) -> BlockWeights:
+    E, N = mask_BCE.shape[2], weight_BCN.shape[2]
+    label_R = jnp.concatenate([jnp.ones(E), -jnp.ones(N)])
+    return BlockWeights(label_R, jnp.concatenate([mask_BCE, weight_BCN], axis=2))

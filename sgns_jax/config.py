@@ -33,8 +33,8 @@ class OptimizerDefaults:
 #: Adagrad and Adam bound the step of a row however many pairs fall on it; SGD does
 #: not, and diverges on large steps, so it takes small ones at word2vec.c's rate.
 OPTIMIZERS = {
-    "adagrad": OptimizerDefaults(learning_rate=0.2, blocks_per_step=64),
-    "adam": OptimizerDefaults(learning_rate=0.01, blocks_per_step=64),
+    "adagrad": OptimizerDefaults(learning_rate=0.2, blocks_per_step=32),
+    "adam": OptimizerDefaults(learning_rate=0.01, blocks_per_step=32),
     "sgd": OptimizerDefaults(learning_rate=0.025, blocks_per_step=4),
 }
 

@@ -74,12 +74,11 @@ def make_sampling(config: Config, counts: np.ndarray) -> Sampling:
 
 
 class Batch(NamedTuple):
-    """What a step read: words, weights and the ids behind each row."""
+    """What a step reads: the words behind each row, and the weights."""
 
     centers_BC: Array  #: (B, C) centre words
-    tokens_BE: Array  #: (B, E) words at the blocks' positions
-    noise_ids: Array  #: (B, N) shared or (B, C, M) independent noise words
-    weights: block.BlockWeights  #: how often each score counts
+    words_BR: Array  #: (B, R) the words around them, then the noise words
+    weights: block.BlockWeights  #: how often each (centre, word) score counts
 
 
 Step = Callable[
@@ -109,8 +108,7 @@ def make_step(config: Config, optimizer: optax.GradientTransformation) -> Step:
         batch = sample_batch(config, state.step, keys, sampling, kept, starts_B)
         rows = block.BlockRows(
             v_BCD=state.params.w_in[batch.centers_BC],
-            u_BED=state.params.w_out[batch.tokens_BE],
-            u_noise=state.params.w_out[batch.noise_ids],
+            u_BRD=state.params.w_out[batch.words_BR],
         )
         loss, gradient = block_gradient(rows, batch.weights)
         by_word = merge_gradient(gradient, batch, state.params)
@@ -130,49 +128,43 @@ def sample_batch(
 ) -> Batch:
     """Draws half-windows and noise words of a step, from keys folded with its count."""
     C, W = config.block_size, config.window
+    shared = config.negatives_mode == "shared"
+    if not shared:  # each centre is a block of its own
+        starts_B, C = (starts_B[:, None] + jnp.arange(C)[None]).ravel(), 1
     (B,) = starts_B.shape
     key_window = jax.random.fold_in(keys.window, step)
     half_BC = window.half_windows(key_window, (B, C), W, config.dynamic_window)
     tokens_BE, mask_BCE = window.cut_blocks(kept, starts_B, half_BC, W)
 
+    N = config.noise_words if shared else 2 * W * config.negatives
     key_noise = jax.random.fold_in(keys.noise, step)
-    if config.negatives_mode == "shared":
-        noise_ids = noise.draw(key_noise, sampling.noise, (B, config.noise_words))
-        weight = block.shared_weights(
-            tokens_BE, mask_BCE, noise_ids, sampling.num_negatives, config.collisions
-        )
+    noise_BN = noise.draw(key_noise, sampling.noise, (B, N))
+    ids = tokens_BE, mask_BCE, noise_BN
+    if shared:
+        K = sampling.num_negatives
+        weights = block.shared_weights(*ids, K, config.collisions)
     else:
-        M = 2 * W * config.negatives
-        noise_ids = noise.draw(key_noise, sampling.noise, (B, C, M))
-        weight = block.independent_weights(
-            tokens_BE, mask_BCE, noise_ids, config.collisions
-        )
-    weights = block.BlockWeights(mask_BCE, weight)
-    return Batch(tokens_BE[:, W : W + C], tokens_BE, noise_ids, weights)
+        weights = block.independent_weights(*ids, config.collisions)
+    words_BR = jnp.concatenate([tokens_BE, noise_BN], axis=1)
+    return Batch(tokens_BE[:, W : W + C], words_BR, weights)
 
 
 def merge_gradient(gradient: block.BlockRows, batch: Batch, params: Params) -> Params:
     """The step's gradient by table, as :class:`RowUpdates`: each touched row once.
 
-    A row is touched if a pair reads it: padding, and positions that no window
+    A row is touched if a score of it counts: padding, and positions that no window
     reaches, are not.
     """
     V, D = params.w_in.shape
-    mask_BCE, weight_noise = batch.weights
-    noise_counts = weight_noise > 0
-    if batch.noise_ids.ndim == 2:  # shared: one row for all centres of the block
-        noise_counts = jnp.any(noise_counts, axis=1)
+    counts_BCR = batch.weights.weight_BCR > 0
 
-    def merged(*parts):
-        ids = jnp.concatenate([ids.ravel() for ids, _, _ in parts])
-        rows = jnp.concatenate([rows.reshape(-1, D) for _, rows, _ in parts])
-        touched = jnp.concatenate([touched.ravel() for _, _, touched in parts])
-        return merge_rows(ids, rows, touched, V)
+    def merged(ids, rows, touched):
+        return merge_rows(ids.ravel(), rows.reshape(-1, D), touched.ravel(), V)
 
-    centers = (batch.centers_BC, gradient.v_BCD, jnp.any(mask_BCE, axis=2))
-    contexts = (batch.tokens_BE, gradient.u_BED, jnp.any(mask_BCE, axis=1))
-    noise_words = (batch.noise_ids, gradient.u_noise, noise_counts)
-    return Params(w_in=merged(centers), w_out=merged(contexts, noise_words))
+    return Params(
+        w_in=merged(batch.centers_BC, gradient.v_BCD, jnp.any(counts_BCR, axis=2)),
+        w_out=merged(batch.words_BR, gradient.u_BRD, jnp.any(counts_BCR, axis=1)),
+    )
 
 
 def _row_update(optimizer, gradient, state):

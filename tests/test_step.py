@@ -78,14 +78,17 @@ def test_sgd_step_is_the_oracles_gradient_step(mode, collisions):
     batch = jax.tree.map(np.asarray, batch)
     params = jax.tree.map(np.asarray, before.params)
     d_in, d_out, total = np.zeros((V, 6)), np.zeros((V, 6)), 0.0
-    mask, noise_ids = batch.weights.mask_BCE, batch.noise_ids
+    C = 4 if mode == "shared" else 1  # independent: each centre is its own block
+    E = C + 2 * 2
+    mask = batch.weights.weight_BCR[:, :, :E] > 0
+    tokens_BE, noise_BN = batch.words_BR[:, :E], batch.words_BR[:, E:]
     for b, c, e in np.argwhere(mask):
-        center, context = batch.centers_BC[b, c], batch.tokens_BE[b, e]
+        center, context = batch.centers_BC[b, c], tokens_BE[b, e]
         if mode == "shared":
-            words, weight = noise_ids[b], 3 / 5
+            words, weight = noise_BN[b], 3 / 5
         else:
-            pair = e - c - (e > c + 2)
-            words, weight = noise_ids[b, c, 3 * pair : 3 * pair + 3], 1.0
+            pair = e - (e > 2)
+            words, weight = noise_BN[b, 3 * pair : 3 * pair + 3], 1.0
         skip = collisions == "skip"
         weights = [0.0 if skip and w == context else weight for w in words]
         pair = (*params, center, context, words, weights)
@@ -143,8 +146,11 @@ def test_steps_draw_anew_and_repeat_exactly():
         lambda step: sample_batch(CONFIG, step, KEYS, sampling, kept_tokens(), STARTS)
     )
     first, second = draw(0), draw(1)
-    assert np.any(first.noise_ids != second.noise_ids)
-    assert np.any(first.weights.mask_BCE != second.weights.mask_BCE)
+    E = 4 + 2 * 2
+    assert np.any(first.words_BR[:, E:] != second.words_BR[:, E:])  # noise words
+    np.testing.assert_array_equal(first.words_BR[:, :E], second.words_BR[:, :E])
+    masks = [b.weights.weight_BCR[..., :E] for b in (first, second)]
+    assert np.any(masks[0] != masks[1])  # half-windows
     jax.tree.map(np.testing.assert_array_equal, first, draw(0))
 
 

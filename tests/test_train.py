@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from sgns_jax.config import Config
 from sgns_jax.step import Sampling, make_sampling, make_step
 from sgns_jax.types import SENTENCE_END, InputError
 
+ROOT = Path(__file__).parent.parent
 V = 40
 CONFIG = Config(
     dim=8,
@@ -128,7 +130,7 @@ def test_bits_do_not_depend_on_the_number_of_threads():
         environment = os.environ | {"PJRT_NPROC": threads, "NPROC": threads}
         run = subprocess.run(
             [sys.executable, "-c", THREADS],
-            env=environment, capture_output=True, text=True, check=True,
+            cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
         hashes.append(run.stdout.split()[-1])
     assert len(set(hashes)) == 1 and len(hashes[0]) == 64

@@ -177,8 +177,9 @@ def _commit() -> str | None:
 def summary(result: dict) -> str:
     """The short table at the end of a run."""
     rows = [
-        ("training time", f"{result['train_seconds']:.1f} s"),
+        ("reading time", f"{result['reading_seconds']:.1f} s"),
         ("compile time", f"{result['compile_seconds']:.1f} s"),
+        ("training time", f"{result['train_seconds']:.1f} s"),
         ("everything", f"{result['total_seconds']:.1f} s"),
         ("words per second", f"{result['words_per_second']:,.0f}"),
         ("pairs per second", f"{result['pairs_per_second']:,.0f}"),
@@ -189,17 +190,22 @@ def summary(result: dict) -> str:
     return "\n".join(f"{name:<20}{value}" for name, value in rows)
 
 
-def neighbours(vectors: WordVectors, words: str, width: int = 80) -> str:
-    """Nearest neighbours, a line a word, as many as fit the width.
+def neighbours(vectors: WordVectors, words: str) -> dict[str, list[tuple[str, float]]]:
+    """Nearest neighbours of the given words (separated by commas), or of a dozen.
 
     Raises:
       UnknownWordError: one of ``words`` is not in the vocabulary.
     """
     chosen = [word for word in words.split(",") if word] or _choose(vectors)
+    return {word: vectors.nearest(word, top=10) for word in chosen}
+
+
+def neighbour_table(found: dict[str, list[tuple[str, float]]], width: int = 80) -> str:
+    """A line a word, with as many neighbours as fit the width."""
     lines = ["Nearest neighbours, by cosine"]
-    for word in chosen:
+    for word, others in found.items():
         line = f"  {word:<14}"
-        for other, cosine in vectors.nearest(word, top=10):
+        for other, cosine in others:
             entry = f" {other} {cosine:.2f}".replace("0.", ".")
             if len(line) + len(entry) <= width:
                 line += entry

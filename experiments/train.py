@@ -82,6 +82,7 @@ def main() -> None:
         return conclude(workdir, vectors, workdir.read_result())
     started = time.perf_counter()
     corpus = read_corpus(config, workdir)
+    reading_seconds = time.perf_counter() - started
     workdir.claim(config, corpus.fingerprint)
     counts, tokens = corpus.vocabulary.counts, corpus.tokens
     print(
@@ -94,6 +95,7 @@ def main() -> None:
     vectors, speed = train(config, trainer, corpus, workdir)
     workdir.save_vectors(vectors)
     result = report.result(config, corpus) | speed
+    result["reading_seconds"] = reading_seconds
     result["compile_seconds"] = compile_seconds
     plots.loss(workdir.read_metrics(), workdir.path("loss.png"))
     plots.word_map(vectors, workdir.path("map.png"))
@@ -175,15 +177,14 @@ def train(
 
 def conclude(workdir: Workdir, vectors: WordVectors, result: dict) -> None:
     """Scores the vectors if asked, keeps the result, prints the summary."""
-    scores = None
+    result["neighbours"] = report.neighbours(vectors, FLAGS.words)
+    pages = [report.summary(result), report.neighbour_table(result["neighbours"])]
     if FLAGS.eval_dir:
         scores = evaluate_folder(vectors, FLAGS.eval_dir, FLAGS.restrict_vocabulary)
         result["evaluation"] = to_json(scores)
+        pages.append(format_table(scores))
     workdir.save_result(result)
-    print("\n" + report.summary(result))
-    print("\n" + report.neighbours(vectors, FLAGS.words))
-    if scores:
-        print("\n" + format_table(scores))
+    print("", *pages, sep="\n\n")
     print(f"\nVectors: {workdir.path('vectors.txt')}")
     print(f"Pictures: {workdir.path('loss.png')}, {workdir.path('map.png')}")
 

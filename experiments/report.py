@@ -22,6 +22,7 @@ from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
+from sgns_jax.vocabulary import Vocabulary
 
 _PACKAGES = ("jax", "jaxlib", "optax", "flax", "orbax-checkpoint", "numpy", "pyarrow")
 
@@ -188,6 +189,16 @@ def summary(result: dict) -> str:
         ("  negative part", f"{result['final_negative_loss']:.4f}"),
     ]
     return "\n".join(f"{name:<20}{value}" for name, value in rows)
+
+
+def check_words(words: str, vocabulary: Vocabulary) -> None:
+    """Refuses words to show that the corpus lacks, before any training."""
+    for word in filter(None, words.split(",")):
+        if word not in vocabulary.words:
+            raise InputError(
+                f"--words has {word!r}, which the corpus does not hold often enough; "
+                "leave it out, or give a lower --min_count"
+            )
 
 
 def neighbours(vectors: WordVectors, words: str) -> dict[str, list[tuple[str, float]]]:

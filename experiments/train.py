@@ -83,6 +83,7 @@ def main() -> None:
     started = time.perf_counter()
     corpus = read_corpus(config, workdir)
     reading_seconds = time.perf_counter() - started
+    report.check_words(FLAGS.words, corpus.vocabulary)
     workdir.claim(config, corpus.fingerprint)
     counts, tokens = corpus.vocabulary.counts, corpus.tokens
     print(
@@ -176,15 +177,15 @@ def train(
 
 
 def conclude(workdir: Workdir, vectors: WordVectors, result: dict) -> None:
-    """Scores the vectors if asked, keeps the result, prints the summary."""
+    """Keeps the result, scores the vectors if asked, prints the summary."""
     result["neighbours"] = report.neighbours(vectors, FLAGS.words)
-    pages = [report.summary(result), report.neighbour_table(result["neighbours"])]
+    workdir.save_result(result)  # an unreadable file in eval_dir costs no training
+    print("\n" + report.summary(result))
+    print("\n" + report.neighbour_table(result["neighbours"]))
     if FLAGS.eval_dir:
         scores = evaluate_folder(vectors, FLAGS.eval_dir, FLAGS.restrict_vocabulary)
-        result["evaluation"] = to_json(scores)
-        pages.append(format_table(scores))
-    workdir.save_result(result)
-    print("", *pages, sep="\n\n")
+        workdir.save_result(result | {"evaluation": to_json(scores)})
+        print("\n" + format_table(scores))
     print(f"\nVectors: {workdir.path('vectors.txt')}")
     print(f"Pictures: {workdir.path('loss.png')}, {workdir.path('map.png')}")
 

@@ -1,30 +1,21 @@
 """Word vectors: look up, compare, find neighbours, save and load.
 
-The formats are word2vec's text and binary formats, which gensim and fastText read
-as well, and NumPy's ``.npz``. In word2vec's formats only a space and a line end
-separate; other white space, such as a no-break space, is part of a word. Bytes of a
-word that are not UTF-8 (word2vec.c cuts long words inside a character) are shown as
-``\\xNN``.
+Bytes of a word that are not UTF-8 (word2vec.c cuts long words inside a character) are
+shown as ``\\xNN``.
 """
 
 import difflib
-import itertools
-import mmap
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from sgns_jax.types import InputError
+from sgns_jax.vector_files import file_format, replacing
 
-_CHUNK = 1 << 20  # numbers converted from or to text at once: bounds the memory
 _SUGGEST_FROM = 20_000  # difflib needs about 0.1 s for as many words
 
 
@@ -165,8 +156,8 @@ class WordVectors:
             cannot hold.
         """
         path = Path(path)
-        file_format = _file_format(path, format)
-        separators = " \n" if file_format.splits_at_space else "\n"
+        kind = file_format(path, format)
+        separators = " \n" if kind.splits_at_space else "\n"
         for word in self.words:
             if any(separator in word for separator in separators):
                 raise InputError(
@@ -179,8 +170,8 @@ class WordVectors:
             raise InputError(f"{path}: {error.object!r} is not valid Unicode") from None
         if not path.parent.is_dir():
             raise InputError(f"{path}: no folder {path.parent}; create it first")
-        with _replacing(path) as file:
-            file_format.write(file, words, self.matrix)
+        with replacing(path) as file:
+            kind.write(file, words, self.matrix)
 
     @classmethod
     def load(cls, path: str | os.PathLike, format: str | None = None) -> "WordVectors":
@@ -194,7 +185,7 @@ class WordVectors:
           InputError: no such file, or it does not hold what its header promises.
         """
         path = Path(path)
-        read = _file_format(path, format).read
+        read = file_format(path, format).read
         if not path.is_file():
             raise InputError(f"{path}: no such file")
         with open(path, "rb") as file:
@@ -212,157 +203,3 @@ def _unknown(word: object, words: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(str(word).lower(), by_lower)
     hint = "; near: " + ", ".join(repr(by_lower[w]) for w in near) if near else ""
     return f"word {word!r} is not in the vocabulary{hint}"
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write_text(file: BinaryIO, words: list[bytes], matrix: np.ndarray) -> None:
-    rows, columns = matrix.shape
-    file.write(b"%d %d\n" % (rows, columns))
-    step = max(1, _CHUNK // columns)
-    for start in range(0, rows, step):
-        part = matrix[start : start + step]
-        numbers = pc.cast(pa.array(part.ravel()), pa.string())
-        ends = np.arange(0, part.size + 1, columns, dtype=np.int32)
-        lines = pc.binary_join(pa.ListArray.from_arrays(ends, numbers), " ").to_pylist()
-        for word, line in zip(words[start : start + step], lines, strict=True):
-            file.write(b"%s %s\n" % (word, line.encode()))
-
-
-def _write_binary(file: BinaryIO, words: list[bytes], matrix: np.ndarray) -> None:
-    file.write(b"%d %d\n" % matrix.shape)
-    for word, row in zip(words, matrix.astype("<f4", copy=False), strict=True):
-        file.write(b"%s %s\n" % (word, row.tobytes()))
-
-
-def _write_npz(file: BinaryIO, words: list[bytes], matrix: np.ndarray) -> None:
-    np.savez(file, words=np.frombuffer(b"\n".join(words), np.uint8), matrix=matrix)
-
-
-def _read_header(file: BinaryIO, bytes_per_number: int) -> tuple[int, int]:
-    header = file.readline(64)
-    fields = header.split()
-    if len(fields) != 2 or not all(f.isdigit() and int(f) > 0 for f in fields):
-        raise InputError(
-            "line 1 must be the number of words and of columns, both 1 or more, got "
-            f"{header!r}"
-        )
-    rows, columns = int(fields[0]), int(fields[1])
-    # Checked before anything is allocated: a letter, a space and the numbers a row.
-    least = rows * (2 + columns * bytes_per_number) - 1
-    size = os.fstat(file.fileno()).st_size - file.tell()
-    if size < least:
-        raise InputError(
-            f"{rows} rows of {columns} numbers, as line 1 promises, need {least} bytes "
-            f"or more, {size} are there; the file is cut off or its header wrong"
-        )
-    return rows, columns
-
-
-def _read_text(file: BinaryIO) -> tuple[list[bytes], np.ndarray]:
-    rows, columns = _read_header(file, bytes_per_number=2)
-    matrix = np.empty((rows, columns), np.float32)
-    words: list[bytes] = []
-    while len(words) < rows:
-        start = len(words)
-        step = min(max(1, _CHUNK // columns), rows - start)
-        lines = [
-            line.rstrip(b" \r\n").partition(b" ")
-            for line in itertools.islice(file, step)
-        ]
-        if not lines:
-            raise InputError(f"line 1 promises {rows} rows, the file has {start}")
-        words += [word for word, _, _ in lines]
-        matrix[start : len(words)] = _numbers(lines, columns, start + 2)
-    if any(line.strip() for line in file):
-        raise InputError(f"line 1 promises {rows} rows, the file has more")
-    return words, matrix
-
-
-def _numbers(
-    lines: list[tuple[bytes, bytes, bytes]], columns: int, first_line: int
-) -> np.ndarray:
-    try:
-        texts = pa.array([numbers for _, _, numbers in lines], pa.large_string())
-        fields = pc.split_pattern(texts, " ")
-        lengths = pc.list_value_length(fields).to_numpy()
-        if (lengths == columns).all():
-            return pc.cast(fields.values, pa.float32()).to_numpy().reshape(-1, columns)
-        problem = f"got {lengths[0]}"
-    except pa.ArrowInvalid as error:
-        problem = f"{error!s:.80}"
-    if len(lines) > 1:  # once more, line by line, to find the one at fault
-        for number, line in enumerate(lines, first_line):
-            _numbers([line], columns, number)
-    word = lines[0][0].decode(errors="backslashreplace")
-    raise InputError(
-        f"line {first_line}, word {word!r}: needs {columns} numbers with single spaces "
-        f"between; {problem}"
-    )
-
-
-def _read_binary(file: BinaryIO) -> tuple[list[bytes], np.ndarray]:
-    rows, columns = _read_header(file, bytes_per_number=4)
-    matrix = np.empty((rows, columns), np.float32)
-    words: list[bytes] = []
-    position = file.tell()
-    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    for row in range(rows):
-        space = data.find(b" ", position)
-        end = space + 1 + 4 * columns
-        if space < 0 or end > len(data):
-            raise InputError(
-                f"line 1 promises {rows} rows, the file ends in row {row + 1}"
-            )
-        # word2vec.c ends a vector with a line end, gensim does not.
-        words.append(data[position:space].lstrip(b"\n"))
-        matrix[row] = np.frombuffer(data, "<f4", columns, space + 1)
-        position = end
-    if data[position:].strip():
-        raise InputError(f"line 1 promises {rows} rows, the file has more")
-    return words, matrix
-
-
-def _read_npz(file: BinaryIO) -> tuple[list[bytes], np.ndarray]:
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return arrays["words"].tobytes().split(b"\n"), arrays["matrix"]
-    except Exception as error:  # a damaged archive raises any of a dozen types
-        raise InputError(
-            "needs to be an .npz file with the arrays words and matrix"
-        ) from error
-
-
-class _Format(NamedTuple):
-    endings: tuple[str, ...]
-    splits_at_space: bool
-    write: Callable[[BinaryIO, list[bytes], np.ndarray], None]
-    read: Callable[[BinaryIO], tuple[list[bytes], np.ndarray]]
-
-
-_FORMATS = {
-    "text": _Format((".txt", ".vec"), True, _write_text, _read_text),
-    "binary": _Format((".bin",), True, _write_binary, _read_binary),
-    "npz": _Format((".npz",), False, _write_npz, _read_npz),
-}
-
-
-def _file_format(path: Path, name: str | None) -> _Format:
-    if name in _FORMATS:
-        return _FORMATS[name]
-    for file_format in _FORMATS.values():
-        if name is None and path.suffix.lower() in file_format.endings:
-            return file_format
-    raise InputError(
-        f"{path}: unknown format {name or path.suffix!r}; end the name in .txt, .vec, "
-        f".bin or .npz, or give format= one of {', '.join(_FORMATS)}"
-    )

@@ -12,6 +12,9 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 import jax  # noqa: E402
+import numpy as np  # noqa: E402
+
+from sgns_jax.vectors import WordVectors  # noqa: E402
 
 # A (V,) that meets a (V, 1) is a bug here, never a wish.
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -22,3 +25,17 @@ def x64():
     """float64 in JAX for one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def royal() -> WordVectors:
+    """Six words whose neighbours and analogies one can work out by hand."""
+    rows = {
+        "the": [0, 0, 0],
+        "man": [1, 0, 0],
+        "woman": [1, 1, 0],
+        "king": [1, 0, 1],
+        "queen": [2, 2, 2],
+        "apple": [-3, 0, 0],
+    }
+    return WordVectors(tuple(rows), np.array(list(rows.values()), np.float32))

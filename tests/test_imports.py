@@ -26,7 +26,8 @@ ALLOWED = {
     "vocabulary": {"types", "text"},
     "encoding": {"types", "text", "vocabulary"},
     "corpus": {"types", "text", "vocabulary", "encoding", "builtin_corpora"},
-    "vectors": {"types"},
+    "vector_files": {"types"},
+    "vectors": {"types", "vector_files"},
     "evaluation": {"types", "vectors"},
 }
 MATHS = ("loss", "gradient", "noise", "window", "block")

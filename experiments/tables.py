@@ -46,7 +46,8 @@ def first_run() -> str:
         f"{run['compile_seconds']:.0f} s to compile, {run['train_seconds']:.0f} s to "
         f"train ({run['words_per_second'] / 1e6:.1f} million words/s)."
     )
-    return f"{textwrap.fill(times, 88)}\n\n```\n{neighbour_table(run['neighbours'])}\n```"
+    neighbours = neighbour_table(run["neighbours"])
+    return f"{textwrap.fill(times, 88)}\n\n```\n{neighbours}\n```"
 
 
 _SCORES = "WordSim-353 | MEN | SimLex-999 | analogies |"

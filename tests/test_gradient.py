@@ -135,10 +135,22 @@ def test_jit_and_vmap_agree_with_plain_calls():
         assert_trees_close([got.w_in[i], got.w_out[i]], want, rtol=1e-6, atol=1e-7)
 
 
-def test_ids_outside_the_vocabulary_are_not_clamped():
-    gradient = pair_gradient(random_params(0), 0, 1, jnp.array([7]))
+@pytest.mark.parametrize("bad", [7, -1])
+def test_ids_outside_the_vocabulary_are_not_clamped(bad):
+    gradient = pair_gradient(random_params(0), 0, 1, jnp.array([bad]))
     assert jnp.all(jnp.isnan(gradient.w_in[0]))
     assert not np.any(gradient.w_out[6])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gradients_have_the_dtype_of_the_params(dtype):
+    params = random_params(0, dtype=dtype)
+    probs = noise_distribution(np.arange(1, 8), 0.75)
+    for gradient in (
+        pair_gradient(params, 0, 1, jnp.array([2])),
+        expected_gradient(params, 0, 1, probs, 5),
+    ):
+        assert gradient.w_in.dtype == gradient.w_out.dtype == dtype
 
 
 def test_error_names_the_argument():

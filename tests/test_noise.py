@@ -56,6 +56,15 @@ def test_table_implies_the_distribution(counts, exponent):
     np.testing.assert_allclose(got.sum(), 1, rtol=1e-15)
 
 
+def test_table_by_hand():
+    # Shares 1/2 and 3/2 of a slot: the first slot is half its own, half the second's.
+    table = alias_table([1, 3], 1.0)
+    assert int(table.threshold[0]) == 2**31 and list(table.alias) == [1, 1]
+    np.testing.assert_array_equal(implied_distribution(table), [0.25, 0.75])
+    uniform = implied_distribution(alias_table([7, 7, 7, 7], 1.0))
+    np.testing.assert_array_equal(uniform, [0.25] * 4)
+
+
 def test_table_of_a_real_size():
     counts = 1e8 / np.arange(1, 70_001)
     got = implied_distribution(alias_table(counts, 0.75))
@@ -94,6 +103,7 @@ def test_bad_counts(counts):
         alias_table(counts, 0.75)
 
 
-def test_bad_exponent():
-    with pytest.raises(InputError, match="exponent must be a finite number, got nan"):
-        alias_table([1, 2], np.nan)
+@pytest.mark.parametrize("exponent", [np.nan, np.inf, -np.inf])
+def test_bad_exponent(exponent):
+    with pytest.raises(InputError, match="exponent must be a finite number, got"):
+        alias_table([1, 2], exponent)

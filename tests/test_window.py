@@ -63,6 +63,14 @@ def test_subsample_closes_the_gaps_and_keeps_sentences_apart():
     np.testing.assert_array_equal(sentence == sentence[0], [1, 1, 0, 0, 0])
 
 
+def test_sentence_ends_are_never_kept_as_tokens():
+    segment = stream([[0, 1], [2], [0, 0]])
+    kept = subsample(KEY, jnp.asarray(segment), jnp.ones(3))
+    assert kept.size == 5
+    np.testing.assert_array_equal(kept.tokens_T[:5], [0, 1, 2, 0, 0])
+    assert list(np.diff(kept.sentences_T[:5]) > 0) == [False, True, True, False]
+
+
 def test_subsample_rates_are_the_keep_probabilities():
     counts = np.array([40_000, 9_000, 1_000])
     tokens = np.repeat(np.arange(3), counts).astype(np.int32)

@@ -107,9 +107,18 @@ def metrics_line(
 
 
 def speed(metrics: list[dict], config: Config, corpus: Corpus) -> dict:
-    """Speed and final losses out of the metrics; losses are means of the last epoch."""
+    """Speed and final losses out of the metrics; losses are means of the last epoch.
+
+    Raises:
+      InputError: there was not one pair to learn from.
+    """
     seconds = metrics[-1]["seconds"]
     pairs = sum(line["pairs"] for line in metrics)
+    if not pairs:
+        raise InputError(
+            f"corpus {config.corpus} gave no pairs: no sentence keeps two words; give "
+            "longer lines, a lower --min_count or --subsample=0"
+        )
     last_epoch = [line for line in metrics if line["epoch"] > config.epochs - 1]
     weight = max(sum(line["pairs"] for line in last_epoch), 1)
     losses = {

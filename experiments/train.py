@@ -90,6 +90,11 @@ def main() -> None:
         f"{corpus.raw_words:,} words, {len(counts):,} different ones seen at least "
         f"{config.min_count} times, on {report.device()}"
     )
+    if corpus.replaced_bytes:
+        print(
+            f"{corpus.replaced_bytes:,} times the text was not UTF-8; U+FFFD stands "
+            "for what could not be read"
+        )
     compiling = time.perf_counter()
     trainer = make_trainer(config, counts, len(tokens))
     compile_seconds = time.perf_counter() - compiling

@@ -67,10 +67,11 @@ def pair_gradient(
 
     Source: Mikolov et al. 2013 (arXiv 1310.4546), equation (4), differentiated.
     """
-    if jnp.ndim(negatives) != 1:
+    negatives = jnp.asarray(negatives)
+    if negatives.ndim != 1:
         raise ValueError(
             "pair_gradient: negatives must have shape (K,), got "
-            f"{jnp.shape(negatives)}; for many pairs use batch_gradient"
+            f"{negatives.shape}; for many pairs use batch_gradient"
         )
     one = [jnp.asarray(ids)[None] for ids in (center, context, negatives)]
     return batch_gradient(params, *one, collisions)

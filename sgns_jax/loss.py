@@ -23,7 +23,7 @@ def lookup(table: Array, ids: Array) -> Array:
     JAX would otherwise clamp such an id in silence. Half-precision rows come back
     as float32: a bfloat16 dot product of 100 terms has two digits left.
     """
-    table = jnp.asarray(table)
+    table, ids = jnp.asarray(table), jnp.asarray(ids)
     rows = table.at[ids].get(mode="fill", wrap_negative_indices=False)
     return rows.astype(jnp.promote_types(table.dtype, jnp.float32))
 
@@ -68,10 +68,11 @@ def pair_loss(
 
     Source: Mikolov et al. 2013 (arXiv 1310.4546), equation (4).
     """
-    if jnp.ndim(negatives) != 1:
+    negatives = jnp.asarray(negatives)
+    if negatives.ndim != 1:
         raise ValueError(
             "pair_loss: negatives must have shape (K,), got "
-            f"{jnp.shape(negatives)}; for many pairs use batch_loss"
+            f"{negatives.shape}; for many pairs use batch_loss"
         )
     v_D = lookup(params.w_in, center)
     u_D, u_KD = lookup(params.w_out, context), lookup(params.w_out, negatives)

@@ -118,6 +118,15 @@ def test_the_same_command_goes_on_with_equal_bits(run, text, tmp_path, monkeypat
     assert [json.loads(line)["segment"] for line in lines] == list(range(1, 15))
 
 
+def test_bytes_that_are_no_utf8_are_reported(run, tmp_path):
+    (tmp_path / "latin1.txt").write_bytes("café au lait café au lait".encode("latin-1"))
+    arguments = ["--workdir=w", "--min_count=1", "--subsample=0"]
+    status, out, _ = run("--corpus=latin1.txt", *arguments)
+    assert status == 0
+    assert "2 times the text was not UTF-8" in out
+    assert json.loads(Path("w/result.json").read_text())["replaced_bytes"] == 2
+
+
 def test_interruption_says_how_to_go_on(run, text, tmp_path, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -174,6 +183,7 @@ BAD_FLAGS = {
     "words": "got 'words', which is no flag",
     "--corpus=missing.txt": "missing.txt",
     "--corpus=empty.txt": "empty.txt",
+    "--corpus=lines.txt": "gave no pairs: no sentence keeps two words",
     "--corpus=one.txt": "the single word 'word'",
     "--min_count=1000000": "min_count",
     "--workdir=text.txt": "cannot write to the work folder text.txt",
@@ -190,6 +200,7 @@ BAD_FLAGS = {
 def test_bad_input_is_one_line_and_status_2(run, text, tmp_path, bad):
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "one.txt").write_text("word word word")
+    (tmp_path / "lines.txt").write_text("one\ntwo\none\ntwo")
     status, _, err = run(f"--corpus={text}", "--workdir=w", *GOOD, bad)
     assert status == 2
     line = err.strip().splitlines()[-1]

@@ -145,6 +145,13 @@ def test_jit_and_vmap_agree_with_plain_calls():
     np.testing.assert_allclose(got, jnp.stack(plain), rtol=1e-6)
 
 
+def test_takes_plain_numbers_and_arrays_of_numpy():
+    params = Params(*(np.asarray(table) for table in TOY))
+    for negatives in ([APPLE, RUN], (APPLE, RUN), np.array([APPLE, RUN])):
+        loss = pair_loss(params, CAT, DOG, negatives)
+        np.testing.assert_allclose(loss, 4.149592, atol=5e-7)
+
+
 def test_errors_name_the_argument():
     params = random_params(0)
     with pytest.raises(ValueError, match=r"negatives must have shape \(K,\)"):

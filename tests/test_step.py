@@ -129,6 +129,21 @@ def test_row_and_dense_updates_are_equal(optimizer):
         np.testing.assert_allclose(a, b, rtol=2e-7, atol=1e-7)
 
 
+CLIPPED = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.3))
+
+
+@pytest.mark.parametrize("plain", [optax.adamw(0.1), CLIPPED])
+def test_any_dense_optax_optimizer_works(plain):
+    """Also one that moves rows without a gradient (adamw) or mixes rows (clipping)."""
+    step = jax.jit(make_step(config_with(updates="dense"), plain))
+    state, losses = random_state(plain), []
+    for _ in range(20):
+        sampling = make_sampling(CONFIG, COUNTS)
+        state, loss = step(state, KEYS, sampling, kept_tokens(), STARTS)
+        losses.append(float((loss.positive + loss.negative) / loss.pairs))
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
 @pytest.mark.parametrize("mode", ["shared", "independent"])
 def test_a_step_without_pairs_changes_only_the_count(optimizer, mode):

@@ -121,6 +121,29 @@ def test_row_adagrad_by_hand():
         np.testing.assert_array_equal(updates.w_in[1], [0, 0])  # no 0/0
 
 
+def test_sgd_by_hand():
+    sgd = make_optimizer("sgd", optax.constant_schedule(0.5))
+    gradient = Params(jnp.array([[3.0, -4.0]]), jnp.array([[0.0, 1.0]]))
+    updates, _ = sgd.update(gradient, sgd.init(gradient))
+    np.testing.assert_array_equal(updates.w_in, [[-1.5, 2.0]])
+    np.testing.assert_array_equal(updates.w_out, [[0.0, -0.5]])
+
+
+def test_the_optimizer_sees_the_touched_rows_of_the_params():
+    """Weight decay on touched rows: −lr·(g + 0.1·p) there, nothing elsewhere."""
+    decay = optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.5))
+    params = Params(*jnp.arange(2.0 * V * D).reshape(2, V, D))
+    gradient = Params(*(merge_rows(*random_step(seed, 5), V) for seed in (0, 1)))
+    form = on_touched_rows(decay)
+    updates, _ = form.update(gradient, form.init(params), params)
+    for table, row_updates, g in zip(params, updates, gradient, strict=True):
+        got, g = (dense_updates(table, x) for x in (row_updates, g))
+        touched = np.any(np.asarray(g) != 0, axis=1)
+        want = np.where(touched[:, None], -0.5 * (g + 0.1 * table), 0)
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+        assert 0 < touched.sum() < V
+
+
 def test_row_updates_compile_once():
     traces = []
 
@@ -151,6 +174,8 @@ def test_schedules():
         schedule = make_schedule(name, 0.2, 100)
         np.testing.assert_allclose([schedule(100), schedule(999)], 2e-5, rtol=1e-3)
     assert make_schedule("constant", 0.2, 100)(99) == 0.2
+    # A quarter of the way a cosine is at (1 + cos 45°)/2 = 0.854, a line at 0.75.
+    np.testing.assert_allclose(make_schedule("cosine", 0.2, 100)(25), 0.1707, rtol=1e-3)
 
 
 def test_unknown_names():

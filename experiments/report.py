@@ -159,7 +159,8 @@ def result(config: Config, corpus: Corpus) -> dict:
 def device() -> str:
     """The device that trains, as JAX names it."""
     first = jax.devices()[0]
-    return f"{first.platform.upper()} ({first.device_kind})"
+    platform, kind = first.platform.upper(), first.device_kind
+    return platform if kind.upper() == platform else f"{platform} ({kind})"
 
 
 def _cores() -> int:

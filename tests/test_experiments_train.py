@@ -161,6 +161,28 @@ def test_scores_are_printed_and_kept(run, text, tmp_path):
     assert result["evaluation"][0]["covered"] == 3
 
 
+def test_settings_of_the_text_reach_the_reader(run, text, monkeypatch):
+    seen = {}
+
+    def read(source, folder, **settings):
+        seen.update(settings, source=source)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "load_corpus", read)
+    wanted = {
+        "source": str(text),
+        "min_count": 3,
+        "max_vocabulary": 7,
+        "tokenizer": "letters",
+        "lowercase": True,
+        "sentence_length": 9,
+    }
+    flags_given = [f"--{k}={v}" for k, v in wanted.items() if k != "source"]
+    run(f"--corpus={text}", "--workdir=w", *flags_given)
+    seen.pop("on_progress")
+    assert seen == wanted
+
+
 def test_help_is_a_page(run):
     status, out, err = run("--help")
     assert status == 0 and not err

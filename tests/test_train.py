@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sgns_jax import step as step_module
 from sgns_jax import train
 from sgns_jax.config import Config
 from sgns_jax.step import Sampling, make_sampling, make_step
@@ -96,6 +97,62 @@ def test_equal_seeds_give_equal_bits_and_others_differ():
     jax.tree.map(np.testing.assert_array_equal, first, second)
     other = fitted(dataclasses.replace(CONFIG, seed=1))[1]
     assert np.any(other.params.w_in != first.params.w_in)
+
+
+CHANGES = {
+    "dim": 9,
+    "window": 2,
+    "dynamic_window": False,
+    "negatives": 2,
+    "noise_exponent": 0.0,
+    "collisions": "skip",
+    "negatives_mode": "independent",
+    "subsample": 0.0,
+    "subsample_rule": "paper",
+    "epochs": 1,
+    "seed": 1,
+    "optimizer": "adam",
+    "learning_rate": 0.1,
+    "schedule": "constant",
+    "block_size": 4,
+    "noise_words": 4,
+    "blocks_per_step": 2,
+    "segment_tokens": 300,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_no_setting_is_dead(name):
+    """Each setting of the model, the training and the batching changes the vectors."""
+    base = fitted(CONFIG)[1].params.w_in
+    config = dataclasses.replace(CONFIG, **{name: CHANGES[name]})
+    changed = fitted(config)[1].params.w_in
+    assert changed.shape != base.shape or np.any(changed != base)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "unused"),
+    [
+        ("gradient", "autodiff", (step_module.block, "block_gradient")),
+        ("gradient", "analytic", (step_module, "_autodiff_gradient")),
+        ("updates", "dense", (step_module, "_row_update")),
+        ("updates", "rows", (step_module, "_dense_update")),
+    ],
+)
+def test_settings_that_change_only_the_way(monkeypatch, setting, value, unused):
+    """Both ways give equal numbers, so what is asked is that the other stays unused."""
+
+    def fail(*arguments):
+        raise AssertionError(f"{setting}={value} uses {unused[1]}")
+
+    monkeypatch.setattr(*unused, fail)
+    fitted(dataclasses.replace(CONFIG, epochs=1, **{setting: value}))
+
+
+def test_every_setting_is_among_those_tests():
+    text = "corpus min_count max_vocabulary tokenizer lowercase sentence_length".split()
+    fields = {field.name for field in dataclasses.fields(Config)}
+    assert fields == {*CHANGES, *text, "gradient", "updates"}
 
 
 def test_going_on_from_a_segment_gives_equal_bits():

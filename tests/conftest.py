@@ -6,10 +6,12 @@ import tempfile
 import pytest
 
 # Many tests, and the processes they start, compile the same programs: keep them for
-# the length of the run. Set before jax is imported, and inherited by subprocesses.
-_cache = tempfile.TemporaryDirectory()
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+# the length of the run. Set before jax is imported; workers and subprocesses inherit.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _cache = tempfile.TemporaryDirectory()
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # two workers share a GPU
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402

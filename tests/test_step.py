@@ -169,6 +169,24 @@ def test_steps_draw_anew_and_repeat_exactly():
     jax.tree.map(np.testing.assert_array_equal, first, draw(0))
 
 
+def test_windows_and_noise_have_keys_of_their_own():
+    keys = jnp.stack([jax.random.key_data(key) for key in KEYS])
+    assert len(np.unique(np.asarray(keys), axis=0)) == len(KEYS)
+    sampling, other = make_sampling(CONFIG, COUNTS), run_keys(1)
+    sample = jax.jit(sample_batch, static_argnums=0)
+
+    def drawn(keys):
+        batch = sample(CONFIG, 0, keys, sampling, kept_tokens(), STARTS)
+        return batch.weights.weight_BCR[..., :8], batch.words_BR[:, 8:]
+
+    windows, noise_words = drawn(KEYS)
+    new_windows, same_noise = drawn(KEYS._replace(window=other.window))
+    same_windows, new_noise = drawn(KEYS._replace(noise=other.noise))
+    np.testing.assert_array_equal(same_windows, windows)
+    np.testing.assert_array_equal(same_noise, noise_words)
+    assert np.any(new_windows != windows) and np.any(new_noise != noise_words)
+
+
 def test_initial_params():
     params = init_params(KEYS.init, 1000, 50)
     assert params.w_in.shape == params.w_out.shape == (1000, 50)

@@ -13,9 +13,11 @@ import pytest
 
 from sgns_jax import step as step_module
 from sgns_jax import train
+from sgns_jax.block import LossParts
 from sgns_jax.config import Config
-from sgns_jax.step import Sampling, make_sampling, make_step
+from sgns_jax.step import Sampling, init_params, make_sampling, make_step, run_keys
 from sgns_jax.types import SENTENCE_END, InputError
+from sgns_jax.window import subsample
 
 ROOT = Path(__file__).parent.parent
 V = 40
@@ -54,7 +56,8 @@ def test_segments_cover_the_corpus_evenly():
     for num_tokens in (1, 599, 600, 601, 2000):
         n = train.num_segments(CONFIG, num_tokens)
         size = train.segment_size(CONFIG, num_tokens)
-        assert size <= 600 and n * size >= num_tokens > (n - 1) * size
+        assert n == np.ceil(num_tokens / 600)
+        assert 0 <= n * size - num_tokens < n  # none is shorter by more than a token
 
 
 def test_training_lowers_the_loss():
@@ -90,6 +93,78 @@ def test_the_number_of_steps_is_near_the_expected_one():
     _, state, _ = fitted(CONFIG)
     expected = train.expected_steps(CONFIG, counts, len(tokens))
     assert abs(int(state.step) - expected) < 0.15 * expected
+
+
+def test_schedule_and_start_are_those_of_the_config():
+    tokens, counts = corpus()
+    trainer = train.make_trainer(CONFIG, counts, len(tokens))
+    steps = train.expected_steps(CONFIG, counts, len(tokens))
+    rates = [float(trainer.schedule(step)) for step in (0, steps // 2, steps)]
+    np.testing.assert_allclose(rates, [0.2, 0.1, 2e-5], rtol=0.02)
+    start = init_params(run_keys(CONFIG.seed).init, V, CONFIG.dim)
+    jax.tree.map(np.testing.assert_array_equal, trainer.state.params, start)
+
+
+def recorded_starts(size, config):
+    """What a segment's loop hands to its steps: (number of steps, B) block starts."""
+    B = config.blocks_per_step
+
+    def step(state, keys, sampling, kept, starts_B):
+        count, starts = state
+        one = LossParts(jnp.float32(1), jnp.float32(2), jnp.int32(3))
+        return (count + 1, starts.at[count].set(starts_B)), one
+
+    run = train.make_segment_run(config, step)
+    sampling = make_sampling(config, np.ones(V))
+    state = jnp.int32(0), jnp.full((99, B), -1)
+    tokens = jnp.zeros(size, jnp.int32)
+    (count, starts), loss = run(state, run_keys(0), sampling, tokens, 0)
+    assert loss == (count, 2 * count, 3 * count)  # losses are summed from 0
+    return np.asarray(starts[:count])
+
+
+@pytest.mark.parametrize("size", [1, 8, 31, 32, 33, 257])
+def test_steps_read_every_block_once_and_spread_out(size):
+    config = dataclasses.replace(CONFIG, subsample=0.0)
+    starts = recorded_starts(size, config)
+    inside = starts[starts < size]
+    np.testing.assert_array_equal(np.sort(inside), np.arange(0, size, 8))
+    assert len(starts) == np.ceil(np.ceil(size / 8) / 4)  # no empty step
+    if len(starts) > 1:
+        assert np.all(np.diff(starts, axis=1) == 8 * len(starts))
+
+
+def test_subsampling_differs_by_segment_and_epoch():
+    tokens, counts = corpus()
+    trainer = train.make_trainer(CONFIG, counts, len(tokens))
+    seen = []
+
+    def run(state, keys, sampling, segment_T, segment):
+        kept = subsample(
+            jax.random.fold_in(keys.subsample, segment), segment_T, sampling.keep_V
+        )
+        seen.append((int(segment), int(kept.size)))
+        return state, None
+
+    for _ in train.fit(CONFIG, trainer._replace(run=run), tokens):
+        pass
+    per_epoch = train.num_segments(CONFIG, len(tokens))
+    assert [segment for segment, _ in seen] == list(range(2 * per_epoch))
+    first, second = [size for _, size in seen][:per_epoch], seen[per_epoch:]
+    assert first != [size for _, size in second]
+    # The compiled run folds the segment in as well: equal tokens, other losses.
+    again = [train.make_trainer(CONFIG, counts, len(tokens)).state for _ in range(2)]
+    part = tokens[:500]
+    losses = [
+        trainer_run(CONFIG, counts)(state, trainer.keys, trainer.sampling, part, n)[1]
+        for n, state in enumerate(again)
+    ]
+    assert losses[0].pairs != losses[1].pairs
+
+
+def trainer_run(config, counts):
+    optimizer = train.make_optimizer("adagrad", lambda step: 0.1)
+    return jax.jit(train.make_segment_run(config, make_step(config, optimizer)))
 
 
 def test_equal_seeds_give_equal_bits_and_others_differ():

@@ -50,6 +50,15 @@ def first_run() -> str:
     return f"{textwrap.fill(times, 88)}\n\n```\n{neighbours}\n```"
 
 
+def reading() -> str:
+    """How long 100 MB of plain text take to become ids on disk."""
+    (run,) = _results("read_enwiki15_plain.json")
+    return (
+        f"{run['raw_words'] / 1e6:.1f} million words in {run['reading_seconds']:.1f} s "
+        f"({run['machine']})."
+    )
+
+
 _SCORES = "WordSim-353 | MEN | SimLex-999 | analogies |"
 
 
@@ -88,7 +97,12 @@ def _scores(run: dict) -> str:
     )
 
 
-PASSAGES = {"first_run": first_run, "quality": quality, "variants": variants}
+PASSAGES = {
+    "first_run": first_run,
+    "reading": reading,
+    "quality": quality,
+    "variants": variants,
+}
 
 if __name__ == "__main__":
     cli.run(main, __doc__)

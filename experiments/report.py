@@ -227,7 +227,7 @@ def neighbour_table(found: dict[str, list[tuple[str, float]]], width: int = 80) 
     for word, others in found.items():
         line = f"  {word:<14}"
         for other, cosine in others:
-            entry = f" {other} {cosine:.2f}".replace("0.", ".")
+            entry = f" {other} " + f"{cosine:.2f}".replace("0.", ".", 1)
             if len(line) + len(entry) <= width:
                 line += entry
         lines.append(line)

@@ -43,7 +43,7 @@ def noise_distribution(counts: Array, exponent: float) -> Array:
 
     Source: Mikolov et al. 2013, section 2.2; Caselles-Dupré et al. 2018 for α < 0.
     """
-    counts = jnp.asarray(counts)
+    counts = jnp.asarray(counts, float)  # as int32, 3 billion would turn negative
     seen = counts > 0
     log_f = jnp.log(jnp.where(seen, counts, 1))
     return jax.nn.softmax(exponent * log_f, where=seen)

@@ -142,6 +142,16 @@ def test_ids_outside_the_vocabulary_are_not_clamped(bad):
     assert not np.any(gradient.w_out[6])
 
 
+def test_half_precision_is_rounded_once_at_the_end():
+    half = random_params(4, dtype="bfloat16")
+    full = jax.tree.map(lambda table: table.astype(jnp.float32), half)
+    arguments = (2, 3, noise_distribution(np.arange(1, 8), 0.75), 5)
+    got = expected_gradient(half, *arguments)
+    want = expected_gradient(full, *arguments)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_array_equal(a, b.astype(jnp.bfloat16))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_gradients_have_the_dtype_of_the_params(dtype):
     params = random_params(0, dtype=dtype)

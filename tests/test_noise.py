@@ -33,6 +33,11 @@ def test_powers_do_not_overflow():
     np.testing.assert_allclose(probs, [0, 0, 1], atol=1e-6)
 
 
+def test_counts_beyond_32_bits():
+    probs = noise_distribution(np.array([3_000_000_000, 1_000_000_000]), 1.0)
+    np.testing.assert_allclose(probs, [0.75, 0.25], rtol=1e-6)
+
+
 def test_exponent_can_be_traced_and_differentiated():
     slope = jax.grad(lambda a: noise_distribution(COUNTS, a)[0])(0.75)
     step = 1e-3

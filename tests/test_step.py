@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from sgns_jax.config import Config
+from sgns_jax.noise import implied_distribution
 from sgns_jax.optimizers import make_optimizer
 from sgns_jax.step import (
     TrainState,
@@ -167,6 +168,15 @@ def test_steps_draw_anew_and_repeat_exactly():
     masks = [b.weights.weight_BCR[..., :E] for b in (first, second)]
     assert np.any(masks[0] != masks[1])  # half-windows
     jax.tree.map(np.testing.assert_array_equal, first, draw(0))
+
+
+def test_sampling_follows_the_settings():
+    config = config_with(subsample=0.02, subsample_rule="paper", noise_exponent=-0.5)
+    sampling = make_sampling(config, COUNTS)
+    want = oracle.keep_probability(COUNTS, 0.02, "paper")
+    np.testing.assert_allclose(sampling.keep_V, want, rtol=1e-6)
+    want = oracle.noise_distribution(COUNTS, -0.5)
+    np.testing.assert_allclose(implied_distribution(sampling.noise), want, rtol=1e-8)
 
 
 def test_windows_and_noise_have_keys_of_their_own():

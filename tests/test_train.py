@@ -17,7 +17,6 @@ from sgns_jax.block import LossParts
 from sgns_jax.config import Config
 from sgns_jax.step import Sampling, init_params, make_sampling, make_step, run_keys
 from sgns_jax.types import SENTENCE_END, InputError
-from sgns_jax.window import subsample
 
 ROOT = Path(__file__).parent.parent
 V = 40
@@ -134,37 +133,35 @@ def test_steps_read_every_block_once_and_spread_out(size):
         assert np.all(np.diff(starts, axis=1) == 8 * len(starts))
 
 
-def test_subsampling_differs_by_segment_and_epoch():
-    tokens, counts = corpus()
-    trainer = train.make_trainer(CONFIG, counts, len(tokens))
-    seen = []
+def test_fit_hands_over_all_tokens_in_every_epoch_and_counts_on():
+    tokens, _ = corpus(1300)
+    handed = []
 
     def run(state, keys, sampling, segment_T, segment):
-        kept = subsample(
-            jax.random.fold_in(keys.subsample, segment), segment_T, sampling.keep_V
-        )
-        seen.append((int(segment), int(kept.size)))
+        handed.append((int(segment), segment_T))
         return state, None
 
-    for _ in train.fit(CONFIG, trainer._replace(run=run), tokens):
-        pass
-    per_epoch = train.num_segments(CONFIG, len(tokens))
-    assert [segment for segment, _ in seen] == list(range(2 * per_epoch))
-    first, second = [size for _, size in seen][:per_epoch], seen[per_epoch:]
-    assert first != [size for _, size in second]
-    # The compiled run folds the segment in as well: equal tokens, other losses.
-    again = [train.make_trainer(CONFIG, counts, len(tokens)).state for _ in range(2)]
-    part = tokens[:500]
-    losses = [
-        trainer_run(CONFIG, counts)(state, trainer.keys, trainer.sampling, part, n)[1]
-        for n, state in enumerate(again)
-    ]
-    assert losses[0].pairs != losses[1].pairs
+    sampling = Sampling(np.ones(V), None, None)
+    trainer = train.Trainer(None, None, run, None, sampling)
+    done = [done for done, *_ in train.fit(CONFIG, trainer, tokens)]
+    assert done == [1, 2, 3, 4, 5, 6]
+    assert [segment for segment, _ in handed] == [0, 1, 2, 3, 4, 5]
+    for epoch in (handed[:3], handed[3:]):
+        together = np.concatenate([segment_T for _, segment_T in epoch])
+        np.testing.assert_array_equal(together[:1300], tokens)
+        np.testing.assert_array_equal(together[1300:], SENTENCE_END)
 
 
-def trainer_run(config, counts):
-    optimizer = train.make_optimizer("adagrad", lambda step: 0.1)
-    return jax.jit(train.make_segment_run(config, make_step(config, optimizer)))
+def test_every_pass_subsamples_anew():
+    """Runs that differ in the segment's number alone."""
+    tokens, counts = corpus()
+    optimizer = train.make_optimizer("sgd", lambda step: 0.1)
+    run = jax.jit(train.make_segment_run(CONFIG, make_step(CONFIG, optimizer)))
+    config = dataclasses.replace(CONFIG, optimizer="sgd")
+    trainer = train.make_trainer(config, counts, len(tokens))
+    data = trainer.keys, trainer.sampling, tokens[:500]
+    pairs = {int(run(trainer.state, *data, segment)[1].pairs) for segment in range(4)}
+    assert len(pairs) > 1
 
 
 def test_equal_seeds_give_equal_bits_and_others_differ():

@@ -7,9 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 
+from experiments.drawing import BLUE, GREY, ORANGE, clean
 from sgns_jax.vectors import WordVectors
-
-_BLUE, _ORANGE, _GREY = "#2b6cb0", "#c05621", "#4a5568"
 
 
 def loss(metrics: list[dict], path: str | os.PathLike) -> None:
@@ -18,9 +17,9 @@ def loss(metrics: list[dict], path: str | os.PathLike) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     epoch = [line["epoch"] for line in metrics]
     for name, label, color in (
-        ("loss", "sum", _GREY),
-        ("positive_loss", "positive part, −log σ(s)", _BLUE),
-        ("negative_loss", "negative part, −Σ log σ(−s)", _ORANGE),
+        ("loss", "sum", GREY),
+        ("positive_loss", "positive part, −log σ(s)", BLUE),
+        ("negative_loss", "negative part, −Σ log σ(−s)", ORANGE),
     ):
         values = [line[name] for line in metrics]
         upper.plot(epoch, values, color=color, marker=".", markersize=3)
@@ -30,13 +29,11 @@ def loss(metrics: list[dict], path: str | os.PathLike) -> None:
         )  # fmt: skip
     upper.set_ylabel("loss per positive pair (nats)")
     upper.set_ylim(bottom=0)
-    lower.plot(epoch, [line["learning_rate"] for line in metrics], color=_GREY)
+    lower.plot(epoch, [line["learning_rate"] for line in metrics], color=GREY)
     lower.set_ylabel("learning rate")
     lower.set_ylim(bottom=0)
     lower.set_xlabel("epoch")
-    for axes in (upper, lower):
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+    clean(upper, lower)
     figure.savefig(path, dpi=120)
 
 
@@ -55,7 +52,7 @@ def word_map(
     plane = _tsne(unit)
     figure = Figure(figsize=(13, 10), layout="constrained")
     axes = figure.subplots()
-    axes.scatter(*plane.T, s=6, color=_BLUE, linewidths=0)
+    axes.scatter(*plane.T, s=6, color=BLUE, linewidths=0)
     axes.set_axis_off()
     axes.set_title(
         f"Words {first + 1} to {first + len(words)} by frequency: near each other if "

@@ -1,30 +1,21 @@
 """What a training run says about itself: numbers for files, tables for people."""
 
 import dataclasses
-import importlib.metadata
 import math
-import os
-import platform
 import re
-import resource
-import shlex
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import jax
 import optax
 from jax import Array
 
+from experiments.provenance import provenance
 from sgns_jax.block import LossParts
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 from sgns_jax.vocabulary import Vocabulary
-
-_PACKAGES = ("jax", "jaxlib", "optax", "flax", "orbax-checkpoint", "numpy", "pyarrow")
 
 #: Words with telling neighbours; the dozen most frequent in the text are shown.
 _PROBES = (
@@ -138,12 +129,7 @@ def speed(metrics: list[dict], config: Config, corpus: Corpus) -> dict:
 def result(config: Config, corpus: Corpus) -> dict:
     """What ran, on what, with which versions."""
     return {
-        "command": shlex.join(["python", "-m", "experiments.train", *sys.argv[1:]]),
-        "commit": _commit(),
-        "device": device(),
-        "machine": f"{platform.machine()}, {_cores()} cores, {platform.system()}",
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        **provenance("train"),
         "configuration": dataclasses.asdict(config),
         "seed": config.seed,
         "raw_words": corpus.raw_words,
@@ -152,37 +138,7 @@ def result(config: Config, corpus: Corpus) -> dict:
         "vocabulary": len(corpus.vocabulary.words),
         "replaced_bytes": corpus.replaced_bytes,
         "corpus_fingerprint": corpus.fingerprint,
-        "peak_memory_bytes": _peak_memory_bytes(),
     }
-
-
-def device() -> str:
-    """The device that trains, as JAX names it."""
-    first = jax.devices()[0]
-    platform, kind = first.platform.upper(), first.device_kind
-    return platform if kind.upper() == platform else f"{platform} ({kind})"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-
-
-def _peak_memory_bytes() -> int:
-    """The process's largest resident size; Linux counts kilobytes, macOS bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _commit() -> str | None:
-    """The commit of the source, marked if files differ from it; None outside git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        run = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True
-        )
-    except OSError:
-        return None
-    return run.stdout.strip() or None
 
 
 def summary(result: dict) -> str:

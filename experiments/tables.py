@@ -12,6 +12,8 @@ import re
 import textwrap
 from pathlib import Path
 
+from absl.flags import FlagValues
+
 from experiments import cli
 from experiments.report import neighbour_table
 
@@ -20,7 +22,7 @@ PAGES = ("README.md", "experiments/README.md")
 _PASSAGE = re.compile(r"(<!-- from results: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def main() -> None:
+def main(flags: FlagValues) -> None:
     for name in PAGES:
         page = ROOT / name
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
@@ -105,4 +107,4 @@ PASSAGES = {
 }
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.Script(__doc__).run(main)

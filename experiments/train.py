@@ -18,10 +18,11 @@ import time
 
 import jax
 import numpy as np
-from absl import flags
+from absl.flags import FlagValues
 from tqdm import tqdm
 
 from experiments import cli, plots, report
+from experiments.provenance import device
 from experiments.workdir import Workdir
 from sgns_jax.checkpoint import Checkpoints
 from sgns_jax.config import Config
@@ -30,65 +31,64 @@ from sgns_jax.evaluation import evaluate_folder, format_table, to_json
 from sgns_jax.train import Trainer, fit, make_trainer, num_segments
 from sgns_jax.vectors import WordVectors
 
-FLAGS = flags.FLAGS
-
-cli.define_config()
-cli.define(
+SCRIPT = cli.Script(__doc__, again="goes on from the last checkpoint")
+SCRIPT.define_config()
+SCRIPT.define(
     "Run", str, "workdir", "",
     "Folder for results; made if missing. Empty: runs/ and the corpus's name. The "
     "same command on the same folder goes on where it stopped.",
     "a folder one may write to",
 )  # fmt: skip
-cli.define(
+SCRIPT.define(
     "Run", str, "eval_dir", "",
     "Folder with word-pair files (*.tsv: word, word, score) and analogies in Google's "
     "format (*.txt) to score the vectors with. Empty: none.",
     "a folder",
 )  # fmt: skip
-cli.define(
+SCRIPT.define(
     "Run", int, "restrict_vocabulary", 30_000,
     "Answer analogies among so many of the most frequent words (gensim: 300000; the "
     "Google set is often scored at 30000).",
     "a whole number >= 1",
 )  # fmt: skip
-cli.define(
+SCRIPT.define(
     "Run", str, "words", "",
     "Words whose nearest neighbours are shown at the end, separated by commas. Empty: "
     "a dozen are chosen.",
     "words of the corpus",
 )  # fmt: skip
-cli.define(
+SCRIPT.define(
     "Run", float, "checkpoint_seconds", 60.0,
     "Write a checkpoint every so many seconds, and one at the end.",
     "a number > 0",
 )  # fmt: skip
-cli.define(
+SCRIPT.define(
     "Run", int, "keep_checkpoints", 2,
     "How many of the newest checkpoints stay on disk.",
     "a whole number >= 1",
 )  # fmt: skip
 
 
-def main() -> None:
-    config = cli.config()
-    report.check_run_flags(FLAGS)
-    workdir = Workdir(FLAGS.workdir or report.default_workdir(config.corpus))
+def main(flags: FlagValues) -> None:
+    config = cli.config(flags)
+    report.check_run_flags(flags)
+    workdir = Workdir(flags.workdir or report.default_workdir(config.corpus))
     if workdir.finished(config):
         print(
             f"This run is finished: {workdir.path('vectors.txt')} holds its vectors. "
             "To train anew, give another --workdir."
         )
         vectors = WordVectors.load(workdir.path("vectors.txt"))
-        return conclude(workdir, vectors, workdir.read_result())
+        return conclude(flags, workdir, vectors, workdir.read_result())
     started = time.perf_counter()
     corpus = read_corpus(config, workdir)
     reading_seconds = time.perf_counter() - started
-    report.check_words(FLAGS.words, corpus.vocabulary)
+    report.check_words(flags.words, corpus.vocabulary)
     workdir.claim(config, corpus.fingerprint)
     counts, tokens = corpus.vocabulary.counts, corpus.tokens
     print(
         f"{corpus.raw_words:,} words, {len(counts):,} different ones seen at least "
-        f"{config.min_count} times, on {report.device()}"
+        f"{config.min_count} times, on {device()}"
     )
     if corpus.replaced_bytes:
         print(
@@ -98,7 +98,7 @@ def main() -> None:
     compiling = time.perf_counter()
     trainer = make_trainer(config, counts, len(tokens))
     compile_seconds = time.perf_counter() - compiling
-    vectors, speed = train(config, trainer, corpus, workdir)
+    vectors, speed = train(flags, config, trainer, corpus, workdir)
     workdir.save_vectors(vectors)
     result = report.result(config, corpus) | speed
     result["reading_seconds"] = reading_seconds
@@ -106,7 +106,7 @@ def main() -> None:
     plots.loss(workdir.read_metrics(), workdir.path("loss.png"))
     plots.word_map(vectors, workdir.path("map.png"))
     result["total_seconds"] = time.perf_counter() - started
-    conclude(workdir, vectors, result)
+    conclude(flags, workdir, vectors, result)
 
 
 def read_corpus(config: Config, workdir: Workdir) -> Corpus:
@@ -130,12 +130,16 @@ def read_corpus(config: Config, workdir: Workdir) -> Corpus:
 
 
 def train(
-    config: Config, trainer: Trainer, corpus: Corpus, workdir: Workdir
+    flags: FlagValues,
+    config: Config,
+    trainer: Trainer,
+    corpus: Corpus,
+    workdir: Workdir,
 ) -> tuple[WordVectors, dict]:
     """Trains to the end, from the newest checkpoint if there is one."""
     segments = config.epochs * num_segments(config, len(corpus.tokens))
     words_per_segment = config.epochs * corpus.raw_words / segments
-    with Checkpoints(workdir.path("checkpoints"), FLAGS.keep_checkpoints) as saved:
+    with Checkpoints(workdir.path("checkpoints"), flags.keep_checkpoints) as saved:
         first = saved.latest() or 0
         if first:
             trainer = trainer._replace(state=saved.restore(trainer.state))
@@ -169,7 +173,7 @@ def train(
                 if pending:
                     report_segment(*pending)
                 pending = done, jax.numpy.copy(state.step), loss
-                due = time.perf_counter() - last_save >= FLAGS.checkpoint_seconds
+                due = time.perf_counter() - last_save >= flags.checkpoint_seconds
                 if due or done == segments:
                     # What a checkpoint has done is in the metrics before it is saved.
                     report_segment(*pending)
@@ -181,14 +185,16 @@ def train(
     return WordVectors(tuple(corpus.vocabulary.words), matrix), speed
 
 
-def conclude(workdir: Workdir, vectors: WordVectors, result: dict) -> None:
+def conclude(
+    flags: FlagValues, workdir: Workdir, vectors: WordVectors, result: dict
+) -> None:
     """Keeps the result, scores the vectors if asked, prints the summary."""
-    result["neighbours"] = report.neighbours(vectors, FLAGS.words)
+    result["neighbours"] = report.neighbours(vectors, flags.words)
     workdir.save_result(result)  # an unreadable file in eval_dir costs no training
     print("\n" + report.summary(result))
     print("\n" + report.neighbour_table(result["neighbours"]))
-    if FLAGS.eval_dir:
-        scores = evaluate_folder(vectors, FLAGS.eval_dir, FLAGS.restrict_vocabulary)
+    if flags.eval_dir:
+        scores = evaluate_folder(vectors, flags.eval_dir, flags.restrict_vocabulary)
         workdir.save_result(result | {"evaluation": to_json(scores)})
         print("\n" + format_table(scores))
     print(f"\nVectors: {workdir.path('vectors.txt')}")
@@ -196,4 +202,4 @@ def conclude(workdir: Workdir, vectors: WordVectors, result: dict) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    SCRIPT.run(main)

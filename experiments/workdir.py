@@ -47,7 +47,7 @@ class Workdir:
         """
         identity = dataclasses.asdict(config) | {"corpus_fingerprint": fingerprint}
         self._refuse_other(identity)
-        self._write_json("config.json", identity)
+        self.write_json("config.json", identity)
 
     def _refuse_other(self, identity: dict) -> None:
         path = self.path("config.json")
@@ -82,12 +82,12 @@ class Workdir:
 
     def save_result(self, result: dict) -> None:
         """Writes result.json: the run is finished from now on."""
-        self._write_json("result.json", result)
+        self.write_json("result.json", result)
 
     def read_result(self) -> dict:
         return _read_json(self.path("result.json"))
 
-    def _write_json(self, name: str, value: dict) -> None:
+    def write_json(self, name: str, value: dict) -> None:
         whole = self.path(name + ".part")
         whole.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
         os.replace(whole, self.path(name))

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 from gensim.models import KeyedVectors
 
-from experiments import cli, report, train
+from experiments import report, train
 from sgns_jax.config import Config
 from sgns_jax.vectors import WordVectors
 
@@ -40,15 +38,10 @@ def run(capsys, monkeypatch, tmp_path):
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
-        with flagsaver.flagsaver():
-            flags.FLAGS.unparse_flags()
-            status = 0
-            try:
-                cli.run(train.main, train.__doc__)
-            except SystemExit as stop:
-                status = stop.code
+        with pytest.raises(SystemExit) as stop:
+            train.SCRIPT.run(train.main)
         captured = capsys.readouterr()
-        return status, captured.out, captured.err
+        return stop.value.code or 0, captured.out, captured.err
 
     return call
 

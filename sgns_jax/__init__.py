@@ -3,6 +3,7 @@
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus, load_corpus
 from sgns_jax.gradient import batch_gradient, expected_gradient, pair_gradient
+from sgns_jax.hessian import pair_hvp
 from sgns_jax.loss import batch_loss, expected_loss, pair_loss
 from sgns_jax.noise import alias_table, draw, noise_distribution
 from sgns_jax.train import fit, make_trainer
@@ -26,5 +27,6 @@ __all__ = [
     "make_trainer",
     "noise_distribution",
     "pair_gradient",
+    "pair_hvp",
     "pair_loss",
 ]

@@ -57,8 +57,13 @@ def block_loss(rows: BlockRows, weights: BlockWeights) -> LossParts:
     shared noise that sum with K/N for the weight of a noise word. ``expected_loss``
     is the expectation of both.
     """
-    s_BCR = jnp.einsum("bcd,brd->bcr", *rows)
-    return _parts(s_BCR, weights)
+    return _parts(scores(*rows), weights)
+
+
+def scores(v_BCD: Array, u_BRD: Array) -> Array:
+    """S = V·Uᵀ, (B, C, R), added up in float32 where the rows are of half precision."""
+    dtype = jnp.promote_types(v_BCD.dtype, jnp.float32)
+    return jnp.einsum("bcd,brd->bcr", v_BCD, u_BRD, preferred_element_type=dtype)
 
 
 def block_gradient(
@@ -73,7 +78,7 @@ def block_gradient(
     −σ(−s), for y = −1 it is +σ(s).
     """
     v_BCD, u_BRD = rows
-    s_BCR = jnp.einsum("bcd,brd->bcr", v_BCD, u_BRD)
+    s_BCR = scores(v_BCD, u_BRD)
     y_11R = weights.label_R[None, None, :]
     g_BCR = -y_11R * weights.weight_BCR * sigmoid(-y_11R * s_BCR)
     gradient = BlockRows(

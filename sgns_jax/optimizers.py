@@ -48,9 +48,9 @@ def merge_rows(ids: Array, rows: Array, touched: Array, num_rows: int) -> RowUpd
 
 
 def apply_row_updates(table: Array, updates: RowUpdates) -> Array:
-    """``optax.apply_updates`` for one table and some of its rows."""
-    at = table.at[updates.ids]
-    return at.add(updates.rows, mode="drop", unique_indices=True)
+    """``optax.apply_updates`` for one table and some of its rows, in its dtype."""
+    at, rows = table.at[updates.ids], updates.rows.astype(table.dtype)
+    return at.add(rows, mode="drop", unique_indices=True)
 
 
 def dense_updates(table: Array, updates: RowUpdates) -> Array:

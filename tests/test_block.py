@@ -143,3 +143,17 @@ def test_no_nan_and_no_lost_gradient_at_any_score(mode, score):
         assert np.any(gradient.u_BRD[:, :E] != 0)
     if score >= -30:
         assert np.any(gradient.u_BRD[:, E:] != 0)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_rows_are_added_up_in_float32(dtype):
+    """The rows are exact in float32, so that is what the results must be."""
+    _, _, rows, weights = random_block(3, "shared", "keep", np.float32)
+    half = BlockRows(*(part.astype(dtype) for part in rows))
+    full = BlockRows(*(part.astype(np.float32) for part in half))
+    loss, gradient = block_gradient(half, weights)
+    want_loss, want = block_gradient(full, weights)
+    np.testing.assert_allclose(loss.positive, want_loss.positive, rtol=1e-6)
+    for got, right in zip(gradient, want, strict=True):
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, right, rtol=1e-5, atol=1e-6)

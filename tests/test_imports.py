@@ -16,6 +16,7 @@ ALLOWED = {
     "noise": {"types"},
     "window": {"types"},
     "block": {"types", "loss"},
+    "hessian": {"types", "loss", "gradient", "block"},
     "config": {"types"},
     "optimizers": {"types"},
     "step": {"types", "config", "loss", "noise", "window", "block", "optimizers"},
@@ -30,7 +31,7 @@ ALLOWED = {
     "vectors": {"types", "vector_files"},
     "evaluation": {"types", "vectors"},
 }
-MATHS = ("loss", "gradient", "noise", "window", "block")
+MATHS = ("loss", "gradient", "noise", "window", "block", "hessian")
 
 
 def imports(path):

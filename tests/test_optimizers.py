@@ -183,3 +183,12 @@ def test_unknown_names():
         make_optimizer("lion", optax.constant_schedule(1.0))
     with pytest.raises(InputError, match="schedule must be linear, cosine or constant"):
         make_schedule("step", 0.2, 100)
+
+
+def test_half_precision_tables_take_float32_updates():
+    table = jnp.ones((V, D), jnp.bfloat16)
+    updates = RowUpdates(jnp.array([2, V]), jnp.full((2, D), 0.25, jnp.float32))
+    moved = apply_row_updates(table, updates)
+    assert moved.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(moved[2], jnp.full(D, 1.25))
+    np.testing.assert_array_equal(moved[3], jnp.ones(D))

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import laboratory
 from sgns_jax.vectors import WordVectors
 
 ROOT = Path(__file__).parent.parent
@@ -44,6 +45,12 @@ def test_the_tree_names_every_file():
         p.name for f in ("sgns_jax", "experiments") for p in (ROOT / f).glob("*.py")
     }
     assert named <= there
+
+
+def test_the_laboratory_names_its_files():
+    folder = ROOT / "experiments" / "laboratory"
+    named = set(re.findall(r"^ {4}(\w+\.py) ", laboratory.__doc__, re.MULTILINE))
+    assert named == {path.name for path in folder.glob("*.py")} - {"__init__.py"}
 
 
 def test_ci_runs_the_test_command_that_is_printed_here():

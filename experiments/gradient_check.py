@@ -1,0 +1,133 @@
+"""Question: is the hand-derived gradient right, and how right?
+
+    python -m experiments.gradient_check
+    python -m experiments.gradient_check --mutant=article_slip
+    python -m experiments.gradient_check --mutant=all
+
+Compares the derived gradient of every tier of the loss, up to the one that training
+applies, with six independent answers: jax.grad, jax.jvp, central differences, complex
+steps, 50 digits and computer algebra. Dtypes, sizes, scores from 0 to 10,000, words
+that coincide, transformations, second derivatives and the sampler are covered. Every
+error has a bound that is argued in experiments/laboratory/bounds.py.
+
+Writes gradient_check.json, steps.png (error against step) and scores.png (error against
+score) into the work folder. Exit status 0 if everything holds, 1 if not.
+
+With a mutant, a known wrong derivation is swapped in: exit status 1 is then what one
+wants to see. --mutant=all tries each of them, prints who caught it, writes mutants.json
+and ends with 0 if all were caught.
+"""
+
+import textwrap
+import time
+
+import jax
+from absl.flags import FlagValues
+
+from experiments import cli
+from experiments.laboratory import (
+    curves,
+    examinations,
+    mutants,
+    pictures,
+    text,
+)
+from experiments.laboratory.bounds import Comparison
+from experiments.laboratory.mutants import MUTANTS
+from experiments.provenance import provenance
+from experiments.workdir import Workdir
+from sgns_jax.types import InputError
+
+SCRIPT = cli.Script(__doc__)
+SCRIPT.define(
+    "Run", str, "workdir", "runs/gradient_check",
+    "Folder for the JSON files and pictures; made if missing.",
+    "a folder one may write to",
+)  # fmt: skip
+SCRIPT.define(
+    "Run", str, "mutant", "",
+    "A wrong derivation to swap in, or all of them one by one. Empty: none.",
+    " | ".join(["all", *MUTANTS]),
+)  # fmt: skip
+
+
+def main(flags: FlagValues) -> int:
+    workdir = Workdir(flags.workdir)
+    if flags.mutant == "all":
+        return try_all_mutants(workdir)
+    if flags.mutant:
+        return try_mutant(flags.mutant)
+    return check(workdir)
+
+
+def check(workdir: Workdir) -> int:
+    """The whole laboratory on the library as it is; 1 if anything does not hold."""
+    started = time.perf_counter()
+    comparisons = examinations.run(examinations.everything(), "examining")
+    steps, scores = curves.step_errors(), curves.score_errors()
+    seconds = time.perf_counter() - started
+    worst = text.summary(comparisons)
+    failed = [c for c in comparisons if not c.holds]
+    result = {
+        "all_hold": not failed,
+        "comparisons": len(comparisons),
+        "total_seconds": seconds,
+        "worst": [c._asdict() for c in worst],
+        "failed": [c._asdict() for c in failed],
+        "error_against_step": steps,
+        "error_against_score": scores,
+    }
+    workdir.write_json("gradient_check.json", provenance("gradient_check") | result)
+    pictures.steps(steps, workdir.path("steps.png"))
+    pictures.scores(scores, workdir.path("scores.png"))
+    print(text.tables(worst))
+    print(text.conclusion(comparisons, failed, seconds))
+    print(f"Everything: {workdir.path('gradient_check.json')}")
+    print(f"Pictures: {workdir.path('steps.png')}, {workdir.path('scores.png')}")
+    return 1 if failed else 0
+
+
+def try_mutant(name: str) -> int:
+    """Screens the library with one mutant in it; 1 if anything fails, as it should."""
+    if name not in MUTANTS:
+        raise InputError(
+            f"mutant must be all or one of {', '.join(MUTANTS)}, got {name!r}"
+        )
+    comparisons, failed = screened(name)
+    print(textwrap.fill(f"Mutant {name}: {MUTANTS[name].about}.", 80))
+    if not failed:
+        print(f"NOT caught: all of {len(comparisons)} comparisons hold.")
+        return 0
+    print(f"Caught: {len(failed)} of {len(comparisons)} comparisons fail, among them")
+    for one in text.summary(failed):
+        print(f"  {text.described(one)}")
+    return 1
+
+
+def screened(name: str) -> tuple[list[Comparison], list[Comparison]]:
+    """All comparisons with a mutant in the library, and those that fail."""
+    with mutants.applied(MUTANTS[name]):
+        comparisons = examinations.run(examinations.screening(), name)
+    return comparisons, [c for c in comparisons if not c.holds]
+
+
+def try_all_mutants(workdir: Workdir) -> int:
+    """mutant → caught by → size of the error; 0 if every mutant is caught."""
+    found = []
+    for name, mutant in MUTANTS.items():
+        _, failed = screened(name)
+        found.append(text.caught(name, mutant.about, failed))
+        print(text.mutant_line(found[-1]))
+    workdir.write_json(
+        "mutants.json", provenance("gradient_check") | {"mutants": found}
+    )
+    missed = [one["mutant"] for one in found if not one["caught_by"]]
+    print(f"\n{len(found) - len(missed)} of {len(found)} mutants caught.")
+    print(f"Table: {workdir.path('mutants.json')}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    # Sharding is examined where there are two devices; a CPU can be two.
+    jax.config.update("jax_num_cpu_devices", 2)
+    SCRIPT.run(main)

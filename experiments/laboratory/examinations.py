@@ -1,0 +1,240 @@
+"""What is examined: every quantity, dtype, case, transformation and order.
+
+An examination takes nothing and returns comparisons; it sets the precision it needs.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from experiments.laboratory import (
+    answers,
+    block_problems,
+    bounds,
+    curves,
+    problems,
+    sampling,
+    second_order,
+    transformations,
+)
+from experiments.laboratory.bounds import Bound, Comparison
+from experiments.laboratory.problems import Problem, Quantity
+from sgns_jax.loss import Collisions
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+RULES = ("keep", "skip")
+MODES = ("shared", "independent")
+
+Examination = Callable[[], list[Comparison]]
+
+
+def with_makers(
+    rules: Iterable[Collisions] = RULES,
+) -> list[tuple[Quantity, Callable[[Quantity, str], list[Problem]]]]:
+    """Every quantity, fresh, and what makes its standard problems."""
+
+    def twice(make):
+        def problems(quantity, dtype):
+            problem = make(quantity, dtype)
+            return [problem, problem.with_large_scores()]
+
+        return problems
+
+    block = {
+        "shared": block_problems.block_shared,
+        "independent": block_problems.block_independent,
+    }
+    found = []
+    for rule in rules:
+        found += [
+            (problems.pair_quantity(rule), problems.pairs),
+            (problems.batch_quantity(rule), twice(problems.batch)),
+            (problems.expected_quantity(rule), twice(problems.expected)),
+        ]
+        for mode in MODES:
+            of_block = block_problems.block_quantity(mode, rule)
+            of_trainer = block_problems.trainer_quantity(mode, rule)
+            found.append((of_block, twice(block[mode])))
+            found.append((of_trainer, twice(block_problems.trainer)))
+    return found
+
+
+def examine(problem: Problem, against: Iterable[str]) -> list[Comparison]:
+    """A problem's derived gradient, zero rows and loss against the named answers."""
+    at = answers.touched(problem)
+    gradient = answers.compiled_gradient(problem.quantity)(
+        problem.params, *problem.data
+    )
+    derived, result = answers.flat(gradient).astype(np.float64), gradient.w_in.dtype
+    found = bounds.sizes(problem, at)
+    compare = partial(bounds.compare, problem, at, found, derived[at])
+    made = []
+    for name in against:
+        answer, bound = ANSWERS[name]
+        most_ulps = _required_ulps(problem, name)
+        limit = _required(problem, name, bound(problem, at, found, result.name))
+        made.append(
+            compare(answer(problem, at), name, limit, result.name, most_ulps)
+        )  # fmt: skip
+    return [*made, untouched(problem, derived), value(problem)]
+
+
+def _exact(problem, at, found, result):
+    return bounds.of_derived(problem, found, result)
+
+
+def _autodiff(problem, at, found, result):
+    return bounds.of_machine(problem, found, result, problem.dtype)
+
+
+def _complex(problem, at, found, result):
+    return bounds.of_machine(problem, found, result, "float64")
+
+
+def _central(problem, at, found, result):
+    return bounds.of_central(problem, at, found)
+
+
+#: name → the answer, and the bound of the derived gradient against it.
+ANSWERS = {
+    "jax.grad": (answers.reverse_mode, _autodiff),
+    "jax.jvp": (answers.forward_mode, _autodiff),
+    "central differences": (answers.central_differences, _central),
+    "complex step": (answers.complex_step, _complex),
+    "50 digits": (answers.fifty_digits, _exact),
+    "computer algebra": (answers.computer_algebra, _exact),
+}
+
+
+LOSS, ZERO = "loss", "rows without a term"
+
+
+def _required(problem: Problem, against: str, bound: Bound) -> Bound:
+    """What the laboratory promises, where that is stricter than the argument."""
+    promised = np.inf
+    if problem.dtype == "float64" and against == "jax.grad":
+        promised = 1e-12
+    if problem.dtype == "float64" and against == "50 digits":
+        promised = 1e-13 if problem.quantity.name.startswith("pair") else np.inf
+    if np.all(bound.limit <= promised):
+        return bound
+    limit = np.minimum(bound.limit, promised)
+    return bound._replace(limit=limit, why=f"promised; argued: {bound.why}")
+
+
+def _required_ulps(problem: Problem, against: str) -> float:
+    is_pair = problem.quantity.name.startswith("pair")
+    exact = against in ("50 digits", "computer algebra")
+    return 8.0 if is_pair and problem.dtype == "float32" and exact else np.inf
+
+
+def untouched(problem: Problem, derived: np.ndarray) -> Comparison:
+    """Rows without a term have a gradient of exactly zero."""
+    everything = np.arange(len(derived))
+    others = np.setdiff1d(everything, answers.touched(problem, len(derived)))
+    largest = float(np.max(abs(derived[others]), initial=0))
+    where = f"{len(others)} numbers"
+    return _plain(problem, ZERO, largest, where, 0.0, "exactly zero")
+
+
+def value(problem: Problem) -> Comparison:
+    """The loss itself against 50 digits."""
+    exact = answers.fifty_digit_loss(problem)
+    loss, _ = answers.value_and_grad(problem)
+    error = float(abs(float(loss) - exact) / exact)
+    _, units = bounds.loss_size(problem)
+    half = float(jnp.finfo(loss.dtype).eps) / 2
+    why = f"{units:.0f} roundings of ε/2 = {half:.1e}"
+    return _plain(problem, LOSS, error, "loss", half * units, why)
+
+
+def _plain(problem, against, error, position, bound, why) -> Comparison:
+    eps = float(jnp.finfo(problem.dtype).eps)
+    name = problem.quantity.name
+    return Comparison(
+        name, problem.case, problem.dtype, against, error, error / eps, position,
+        bound, why, bool(error <= bound),
+    )  # fmt: skip
+
+
+def everything() -> list[Examination]:
+    """The whole laboratory."""
+    return [
+        *standard(),
+        *transformations.examinations(),
+        *second_order.examinations(),
+        *sampling.examinations(),
+        curves.examine_steps,
+    ]
+
+
+def screening() -> list[Examination]:
+    """What every mutant faces: one rule, float64, two answers, and the sampler."""
+    made = [partial(_screen, *one) for one in with_makers(rules=("keep",))]
+    return [*made, *sampling.examinations()]
+
+
+def run(examinations: list[Examination], about: str) -> list[Comparison]:
+    """Runs examinations side by side, mostly waiting for compilers; shows a bar."""
+    made = []
+    with (
+        ThreadPoolExecutor(2) as pool,
+        tqdm(
+            total=len(examinations), desc=about, leave=False, unit="examination"
+        ) as bar,
+    ):
+        for comparisons in pool.map(lambda examine: examine(), examinations):
+            made += comparisons
+            bar.update()
+    return made
+
+
+def _screen(quantity, make) -> list[Comparison]:
+    with jax.enable_x64(True):
+        chosen = make(quantity, "float64")
+        return [c for one in chosen for c in examine(one, ("jax.grad", "complex step"))]
+
+
+def standard(dtypes: Iterable[str] = DTYPES) -> list[Examination]:
+    """Every quantity in every dtype; the pair at every size and score besides."""
+    made = []
+    for quantity, make in with_makers():
+        for dtype in dtypes:
+            made.append(partial(_standard, quantity, make, dtype))
+            if quantity.name == "pair keep":
+                made.append(partial(_scores, quantity, dtype))
+                if dtype in ("float64", "float32"):
+                    made.append(partial(_sizes, quantity, dtype))
+    return made
+
+
+def _standard(quantity, make, dtype) -> list[Comparison]:
+    against = list(ANSWERS)
+    if dtype != "float64":
+        against.remove("central differences")
+    if dtype not in ("float64", "float32"):
+        against.remove("jax.jvp")
+        against.remove("computer algebra")
+    with jax.enable_x64(dtype == "float64"):
+        return [
+            c for problem in make(quantity, dtype) for c in examine(problem, against)
+        ]
+
+
+def _scores(quantity, dtype) -> list[Comparison]:
+    against = ("jax.grad", "complex step", "50 digits")
+    with jax.enable_x64(dtype == "float64"):
+        made = problems.pairs_at_scores(quantity, dtype)
+        return [c for problem in made for c in examine(problem, against)]
+
+
+def _sizes(quantity, dtype) -> list[Comparison]:
+    against = ("jax.grad", "complex step", "50 digits")
+    with jax.enable_x64(dtype == "float64"):
+        made = problems.pairs_of_size(quantity, dtype)
+        return [c for problem in made for c in examine(problem, against)]

@@ -1,0 +1,346 @@
+"""The gradient laboratory: answers are right, bounds bind, mutants are caught."""
+
+import json
+import sys
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from experiments import gradient_check
+from experiments.laboratory import (
+    answers,
+    block_problems,
+    bounds,
+    curves,
+    examinations,
+    mutants,
+    problems,
+    sampling,
+    second_order,
+    transformations,
+)
+from experiments.laboratory.mutants import MUTANTS
+from tests import oracle
+
+
+@pytest.fixture
+def pair(x64):
+    """A pair with a repeated noise word, in float64."""
+    return problems.pairs(problems.pair_quantity("keep"), "float64")[0]
+
+
+def by_oracle(problem):
+    center, context, negatives = problem.data
+    return answers.flat(
+        oracle.pair_gradient(*problem.params, center, context, negatives)
+    )
+
+
+@pytest.mark.parametrize("name", examinations.ANSWERS)
+def test_answers_agree_with_the_oracle(pair, name):
+    answer, _ = examinations.ANSWERS[name]
+    at = answers.touched(pair)
+    tolerance = 1e-8 if name == "central differences" else 1e-14
+    np.testing.assert_allclose(
+        answer(pair, at).astype(float), by_oracle(pair)[at], rtol=tolerance
+    )
+
+
+def test_exact_answers_have_fifty_digits(pair):
+    at = answers.touched(pair)
+    one, other = answers.fifty_digits(pair, at), answers.computer_algebra(pair, at)
+    assert max(abs((one - other) / other)) < 1e-46  # a sum of five terms of 50 digits
+
+
+def test_exact_second_derivatives_are_symmetric(pair):
+    rows, D = tuple(map(len, pair.params)), pair.params.w_in.shape[1]
+    a, b = (problems.random_params(seed, rows, D, "float64") for seed in (1, 2))
+    for table in (*a, *b):  # elsewhere no derivative is asked for
+        table[[i for i in range(len(table)) if i not in (1, 2, 5, 7)]] = 0
+    at = np.arange(len(answers.flat(pair.params)))
+    at = at[np.isin(at, answers.touched(pair))]
+
+    def product(x, y):
+        return np.sum(answers.flat(x)[at] * answers.fifty_digit_hvp(pair, y, at))
+
+    assert abs(product(a, b) / product(b, a) - 1) < 1e-45
+
+
+def test_places_are_read_back(pair):
+    at = answers.touched(pair)
+    flat = answers.flat(pair.params)
+    for place, (table, row, column) in zip(at, answers.places(pair, at), strict=True):
+        assert flat[place] == pair.params[table][row, column]
+    rows = {(t, r) for t, r, _ in answers.places(pair, at)}
+    assert rows == {(0, 2), (1, 5), (1, 1), (1, 7)}
+
+
+@pytest.mark.parametrize("dtype", examinations.DTYPES)
+def test_pairs_hold_at_every_score(dtype):
+    quantity = problems.pair_quantity("keep")
+    made = examinations._scores(quantity, dtype)
+    assert all(c.holds for c in made), [c for c in made if not c.holds]
+    assert {c.case for c in made} >= {"score 0", "score 1e-08", "score -10000"}
+
+
+def test_a_relative_error_of_1e_12_is_seen(pair):
+    at = answers.touched(pair)
+    found, exact = bounds.sizes(pair, at), answers.fifty_digits(pair, at)
+    bound = bounds.of_derived(pair, found, "float64")
+    right = answers.by_hand(pair, at)
+    wrong = right.copy()
+    wrong[7] *= 1 + 1e-12
+    for ours, holds in ((right, True), (wrong, False)):
+        one = bounds.compare(pair, at, found, ours, exact, "x", bound, "float64")
+        assert one.holds is holds
+    table, row, column = answers.places(pair, at[7:8])[0]
+    assert one.position == f"{pair.params._fields[table]}[{row}, {column}]"
+    assert one.error > 1e-13 > one.bound
+
+
+@pytest.mark.parametrize("units, holds", [(7, True), (9, False)])
+def test_nine_units_in_the_last_place_are_seen(units, holds):
+    problem = problems.pair_at_score(problems.pair_quantity("keep"), "float32", 1.0)
+    at = answers.touched(problem)
+    found, exact = bounds.sizes(problem, at), answers.fifty_digits(problem, at)
+    ours = exact.astype(np.float32).astype(np.float64)
+    ours[0] += units * np.spacing(np.float32(found.size[0]))
+    bound = bounds.Bound(1.0, "loose", 0.0)
+    most = examinations._required_ulps(problem, "50 digits")
+    one = bounds.compare(
+        problem, at, found, ours, exact, "50 digits", bound, "float32", most
+    )
+    assert one.holds is holds and abs(one.ulps - units) < 1
+
+
+def test_a_number_in_a_row_without_terms_is_seen(pair):
+    derived = by_oracle(pair)
+    assert examinations.untouched(pair, derived).holds
+    derived[0] = 1e-300
+    assert not examinations.untouched(pair, derived).holds
+
+
+def test_promises_are_stricter_than_arguments(pair):
+    loose = bounds.Bound(np.array([1.0, 1e-20]), "why", 0.0)
+    required = examinations._required(pair, "50 digits", loose)
+    np.testing.assert_array_equal(required.limit, [1e-13, 1e-20])
+    assert examinations._required(pair, "jax.grad", loose).limit[0] == 1e-12
+    assert examinations._required(pair, "complex step", loose) is loose
+
+
+def test_differences_show_the_v():
+    made = curves.examine_steps()
+    assert all(c.holds for c in made), made
+
+
+@pytest.mark.parametrize("part", ["central_errors", "complex_errors"])
+def test_differences_that_do_not_improve_are_seen(monkeypatch, part):
+    found = curves.step_errors()
+    flat = found | {part: [1e-3] * len(found[part])}
+    monkeypatch.setattr(curves, "step_errors", lambda: flat)
+    assert not all(c.holds for c in curves.examine_steps())
+
+
+@pytest.mark.parametrize("make", second_order.examinations())
+def test_second_order_holds(make):
+    made = make()
+    assert made and all(c.holds for c in made), [c for c in made if not c.holds]
+
+
+def test_a_wrong_hessian_is_seen(monkeypatch):
+    right = second_order.hessian.block_hvp
+
+    def without_gradient_part(rows, weights, direction):
+        product = right(rows, weights, direction)
+        return product._replace(u_BRD=product.u_BRD * (1 + 1e-9))
+
+    monkeypatch.setattr(second_order.hessian, "block_hvp", without_gradient_part)
+    assert not all(c.holds for c in second_order._blocks("keep"))
+
+
+@pytest.mark.parametrize("make", transformations.examinations()[:3])
+def test_transformations_hold(make):
+    made = make()
+    assert {c.against for c in made} >= {"no jit", "vmap", "scan"}
+    assert all(c.holds for c in made), made
+
+
+# Where each mutant must be seen at the least: a pair, blocks, a training step, or by
+# the sampler's checks. --mutant=all screens every quantity.
+SEEN_BY = {
+    "article_slip": ("pair", "block"),
+    "flipped_sign": ("pair", "block"),
+    "missing_positive": ("pair", "block"),
+    "k_forgotten": ("expected", "block"),
+    "mean_for_sum": ("pair", "block"),
+    "stale_row": ("pair", "block"),
+    "sigma_table": ("pair", "block"),
+    "clip_word2vec": ("pair", "block"),
+    "clip_gensim": ("pair", "block"),
+    "overwritten_duplicates": ("pair", "trainer"),
+    "unmasked_noise": ("block",),
+    "one_table": ("pair", "trainer"),
+    "frozen_noise": ("sampler",),
+    "other_exponent": ("sampler",),
+}
+MAKERS = {
+    "pair": lambda: (problems.pair_quantity("keep"), problems.pairs),
+    "expected": lambda: (
+        problems.expected_quantity("keep"),
+        lambda *a: [problems.expected(*a)],
+    ),
+    "block": lambda: (
+        block_problems.block_quantity("shared", "keep"),
+        lambda *a: [block_problems.block_shared(*a).with_large_scores()],
+    ),
+    "trainer": lambda: (
+        block_problems.trainer_quantity("shared", "keep"),
+        lambda *a: [block_problems.trainer(*a)],
+    ),
+}
+
+
+def test_every_mutant_has_its_witness():
+    assert set(SEEN_BY) == set(MUTANTS)
+
+
+@pytest.mark.parametrize(
+    "name, witness", [(name, w) for name, all_w in SEEN_BY.items() for w in all_w]
+)
+def test_mutants_are_caught(name, witness):
+    def fails():
+        if witness == "sampler":
+            made = sampling.examine()
+        elif witness == "pair" and name.startswith("clip"):
+            quantity = problems.pair_quantity("keep")
+            with jax.enable_x64(True):
+                problem = problems.pair_at_score(quantity, "float64", 20.0)
+                made = examinations.examine(problem, ("complex step",))
+        else:
+            quantity, make = MAKERS[witness]()
+            with jax.enable_x64(True):
+                chosen = make(quantity, "float64")[:1]
+                made = [
+                    c
+                    for one in chosen
+                    for c in examinations.examine(one, ("complex step",))
+                ]
+        return [c for c in made if not c.holds]
+
+    with mutants.applied(MUTANTS[name]):
+        assert fails()
+    if name in ("article_slip", "overwritten_duplicates", "frozen_noise"):
+        assert not fails()  # the library is whole again, and right
+
+
+def test_the_sigma_table_is_word2vecs():
+    # EXP_TABLE_SIZE 1000, MAX_EXP 6: (int)((f + 6) * (1000 / 6 / 2)), 1000/6/2 = 83.
+    table = [1 / (1 + np.exp(-(i / 1000 * 2 - 1) * 6)) for i in range(1000)]
+    for f in (-5.9, -1.0, 0.0, 0.3, 2.5, 5.99):
+        want = table[int((f + 6) * 83)]
+        np.testing.assert_allclose(mutants._table_sigmoid(jnp.float32(f)), want, 1e-5)
+    assert abs(mutants._table_sigmoid(0.0) - 0.4940) < 1e-4
+
+
+def test_fresh_words_are_told_from_frozen_ones():
+    probs_V = sampling.fifty_digit_noise()
+    np.testing.assert_allclose(
+        probs_V, oracle.noise_distribution(problems.COUNTS_V, 0.75), rtol=1e-14
+    )
+    rng = np.random.default_rng(0)
+    first, second = rng.choice(problems.V, (2, 20_000), p=probs_V)
+    assert sampling._fresh(first, second, probs_V).holds
+    assert not sampling._fresh(first, first, probs_V).holds
+    z = scipy.stats.norm.isf(0.5e-9)
+    assert abs(sampling._fresh(first, second, probs_V).bound - z) < 1e-9
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """The command in this process, on a laboratory of a few examinations."""
+    quantity = problems.pair_quantity("keep")
+    few = [partial(examinations._scores, quantity, d) for d in examinations.DTYPES]
+    few += [transformations.examinations()[0], second_order.examinations()[0]]
+    few += [sampling.examine]
+    monkeypatch.setattr(examinations, "everything", lambda: few)
+    monkeypatch.setattr(curves, "SCORES", curves.SCORES[::12])
+    monkeypatch.setattr(
+        examinations, "screening", lambda: [partial(screen_pair), sampling.examine]
+    )
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["gradient_check", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            gradient_check.SCRIPT.run(gradient_check.main)
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+def screen_pair():
+    return examinations._screen(problems.pair_quantity("keep"), problems.pairs)
+
+
+def test_the_command_reports_and_ends_with_0(run, tmp_path):
+    status, out, _ = run("--workdir=work")
+    assert status == 0 and "all hold" in out
+    assert max(map(len, out.splitlines())) <= 80
+    for name in ("gradient_check.json", "steps.png", "scores.png"):
+        assert (tmp_path / "work" / name).stat().st_size > 1000
+    result = json.loads((tmp_path / "work" / "gradient_check.json").read_text())
+    assert result["all_hold"] is True and result["failed"] == []
+    for one in result["worst"]:
+        assert one["holds"] and one["error"] <= one["bound"] and one["why"]
+    assert set(result["error_against_score"]) == set(examinations.DTYPES)
+
+
+def test_the_command_ends_with_1_if_anything_fails(run, tmp_path, monkeypatch):
+    right = mutants.gradient_rows
+
+    def off_by_little(*rows):
+        return jax.tree.map(lambda g: g * (1 + 3e-6), right(*rows))
+
+    monkeypatch.setattr(mutants.gradient, "row_gradient", off_by_little)
+    status, out, _ = run("--workdir=work")
+    assert status == 1 and "do not hold" in out and "pair keep, jax.grad" in out
+    result = json.loads((tmp_path / "work" / "gradient_check.json").read_text())
+    assert result["all_hold"] is False and result["failed"]
+
+
+def test_a_mutant_ends_with_1_and_names_who_saw_it(run):
+    status, out, _ = run("--mutant=article_slip")
+    assert status == 1
+    assert "Caught" in out and "pair keep, complex step" in out and "bound" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_a_mutant_that_gets_away_ends_with_0(run, monkeypatch):
+    harmless = mutants.Mutant("nothing", {})
+    monkeypatch.setitem(MUTANTS, "harmless", harmless)
+    status, out, _ = run("--mutant=harmless")
+    assert status == 0 and "NOT caught" in out
+
+
+def test_all_mutants_are_listed(run, tmp_path, monkeypatch):
+    chosen = {name: MUTANTS[name] for name in ("flipped_sign", "frozen_noise")}
+    monkeypatch.setattr(gradient_check, "MUTANTS", chosen)
+    status, out, _ = run("--mutant=all", "--workdir=work")
+    assert status == 0 and "2 of 2 mutants caught" in out
+    found = json.loads((tmp_path / "work" / "mutants.json").read_text())["mutants"]
+    assert found[0]["caught_by"] == ["pair keep"] and found[0]["clearest"]["error"] > 1
+    assert found[1]["caught_by"] == ["noise words of two steps"]
+    chosen["harmless"] = mutants.Mutant("nothing", {})
+    status, out, _ = run("--mutant=all", "--workdir=work")
+    assert status == 1 and "harmless" in out and "NOT caught" in out
+
+
+def test_an_unknown_mutant_is_refused(run):
+    status, _, err = run("--mutant=nobody")
+    (line,) = err.splitlines()
+    assert status == 2 and "nobody" in line and "article_slip" in line

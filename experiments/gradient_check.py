@@ -20,6 +20,7 @@ and ends with 0 if all were caught.
 
 import textwrap
 import time
+from collections.abc import Iterable
 
 import jax
 from absl.flags import FlagValues
@@ -28,8 +29,8 @@ from experiments import cli
 from experiments.laboratory import (
     curves,
     examinations,
-    mutants,
     pictures,
+    running,
     text,
 )
 from experiments.laboratory.bounds import Comparison
@@ -63,7 +64,8 @@ def main(flags: FlagValues) -> int:
 def check(workdir: Workdir) -> int:
     """The whole laboratory on the library as it is; 1 if anything does not hold."""
     started = time.perf_counter()
-    comparisons = examinations.run(examinations.everything(), "examining")
+    jobs = running.jobs(examinations.everything)
+    comparisons = sum(running.run(jobs, "examining"), [])
     steps, scores = curves.step_errors(), curves.score_errors()
     seconds = time.perf_counter() - started
     worst = text.summary(comparisons)
@@ -93,7 +95,8 @@ def try_mutant(name: str) -> int:
         raise InputError(
             f"mutant must be all or one of {', '.join(MUTANTS)}, got {name!r}"
         )
-    comparisons, failed = screened(name)
+    comparisons = screened([name])[name]
+    failed = [c for c in comparisons if not c.holds]
     print(textwrap.fill(f"Mutant {name}: {MUTANTS[name].about}.", 80))
     if not failed:
         print(f"NOT caught: all of {len(comparisons)} comparisons hold.")
@@ -104,23 +107,24 @@ def try_mutant(name: str) -> int:
     return 1
 
 
-def screened(name: str) -> tuple[list[Comparison], list[Comparison]]:
-    """All comparisons with a mutant in the library, and those that fail."""
-    with mutants.applied(MUTANTS[name]):
-        comparisons = examinations.run(examinations.screening(), name)
-    return comparisons, [c for c in comparisons if not c.holds]
+def screened(names: Iterable[str]) -> dict[str, list[Comparison]]:
+    """Mutant → the comparisons made with it in the library."""
+    jobs = [job for name in names for job in running.jobs(examinations.screening, name)]
+    found: dict[str, list[Comparison]] = {job.mutant: [] for job in jobs}
+    for job, comparisons in zip(jobs, running.run(jobs, "screening"), strict=True):
+        found[job.mutant] += comparisons
+    return found
 
 
 def try_all_mutants(workdir: Workdir) -> int:
     """mutant → caught by → size of the error; 0 if every mutant is caught."""
-    found = []
-    for name, mutant in MUTANTS.items():
-        _, failed = screened(name)
-        found.append(text.caught(name, mutant.about, failed))
-        print(text.mutant_line(found[-1]))
-    workdir.write_json(
-        "mutants.json", provenance("gradient_check") | {"mutants": found}
-    )
+    found = [
+        text.caught(name, MUTANTS[name].about, [c for c in all_of if not c.holds])
+        for name, all_of in screened(MUTANTS).items()
+    ]
+    print("\n".join(map(text.mutant_line, found)))
+    result = provenance("gradient_check") | {"mutants": found}
+    workdir.write_json("mutants.json", result)
     missed = [one["mutant"] for one in found if not one["caught_by"]]
     print(f"\n{len(found) - len(missed)} of {len(found)} mutants caught.")
     print(f"Table: {workdir.path('mutants.json')}")

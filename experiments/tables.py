@@ -99,7 +99,73 @@ def _scores(run: dict) -> str:
     )
 
 
+def gradient() -> str:
+    """The laboratory's largest errors, a row a quantity."""
+    (run,) = _results("gradient_check.json")
+    worst = {(c["quantity"], c["dtype"], c["against"]): c for c in run["worst"]}
+    verdict = "all hold" if run["all_hold"] else "NOT all hold"
+    columns = [
+        ("float64", "jax.grad", "error"),
+        ("float64", "50 digits", "error"),
+        ("float64", "50 digits", "bound"),
+        ("float32", "50 digits", "ulps"),
+        ("bfloat16", "50 digits", "ulps"),
+        ("float16", "50 digits", "ulps"),
+    ]
+    rows = [
+        "| gradient of | float64: jax.grad | 50 digits | its bound "
+        "| float32, ulp | bfloat16, ulp | float16, ulp |",
+        "| --- " * 7 + "|",
+    ]
+    for quantity in dict.fromkeys(
+        q for q, _, against in worst if against == "jax.grad"
+    ):
+        cells = [worst[quantity, dtype, against][x] for dtype, against, x in columns]
+        shown = [f"{x:.1e}" for x in cells[:3]] + [f"{x:.1f}" for x in cells[3:]]
+        rows.append(f"| {quantity} | {' | '.join(shown)} |")
+    return (
+        f"{run['comparisons']:,} comparisons in {run['total_seconds']:.0f} s "
+        f"({run['machine']}): {verdict}.\n\n" + "\n".join(rows)
+    )
+
+
+def mutants() -> str:
+    """Which wrong derivation is caught by what, and how large its error is."""
+    (run,) = _results("mutants.json")
+    rows = ["| mutant | what is wrong | caught by | error, bound |", "| --- " * 4 + "|"]
+    for one in run["mutants"]:
+        clearest = one["clearest"]
+        by = ", ".join(name.removesuffix(" keep") for name in one["caught_by"])
+        rows.append(
+            f"| {one['mutant']} | {one['about']} | {by} | "
+            f"{clearest['error']:.1e}, {clearest['bound']:.0e} "
+            f"({clearest['quantity'].removesuffix(' keep')}) |"
+        )
+    caught = sum(bool(one["caught_by"]) for one in run["mutants"])
+    return "\n".join(rows) + f"\n\n{caught} of {len(run['mutants'])} caught."
+
+
+def walkthrough() -> str:
+    """The article's numbers, the right ones, and the verdict."""
+    (run,) = _results("walkthrough.json")
+    rows = ["| quantity | the article | right | verdict | cause |", "| --- " * 5 + "|"]
+    for one in run["rows"]:
+        right = [
+            x if x.startswith("[") else f"{float(x):.6f}" for x in one["fifty_digits"]
+        ]
+        name = f"{one['quantity']}, {one['iteration']}"
+        rows.append(
+            f"| {name if one['iteration'] else one['quantity']} "
+            f"| {', '.join(one['article']) or 'nothing'} | {', '.join(right)} "
+            f"| {one['verdict'] or ''} | {one['cause'] or ''} |"
+        )
+    return "\n".join(rows)
+
+
 PASSAGES = {
+    "gradient": gradient,
+    "mutants": mutants,
+    "walkthrough": walkthrough,
     "first_run": first_run,
     "reading": reading,
     "quality": quality,

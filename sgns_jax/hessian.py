@@ -30,6 +30,8 @@ def block_hvp(
 
         S = V·Uᵀ,   Ṡ = V̇·Uᵀ + V·U̇ᵀ,   G = ∂L/∂S,   Ġ = weight ∘ σ(S) ∘ σ(−S) ∘ Ṡ
         (H·direction)_V = Ġ·U + G·U̇,   (H·direction)_U = Ġᵀ·V + Gᵀ·V̇
+
+    Shapes as in ``block_gradient``.
     """
     (v_BCD, u_BRD), (dv_BCD, du_BRD) = rows, direction
     y_11R = weights.label_R[None, None, :]

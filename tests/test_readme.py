@@ -5,8 +5,9 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from experiments import laboratory
+from experiments import estimation, laboratory
 from sgns_jax.vectors import WordVectors
 
 ROOT = Path(__file__).parent.parent
@@ -47,10 +48,12 @@ def test_the_tree_names_every_file():
     assert named <= there
 
 
-def test_the_laboratory_names_its_files():
-    folder = ROOT / "experiments" / "laboratory"
-    named = set(re.findall(r"^ {4}(\w+\.py) ", laboratory.__doc__, re.MULTILINE))
+@pytest.mark.parametrize("package", [laboratory, estimation])
+def test_packages_of_experiments_name_their_files(package):
+    folder = Path(package.__file__).parent
+    named = set(re.findall(r"^ {4}(\w+\.py) ", package.__doc__, re.MULTILINE))
     assert named == {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    assert f" {folder.name}/ " in README
 
 
 def test_ci_runs_the_test_command_that_is_printed_here():

@@ -12,6 +12,7 @@ In reading order:
     second_order.py     the Hessian times a direction; the bound on the curvature
     sampling.py         are the noise words fresh, and from P_n?
     curves.py           error against step, error against score
+    running.py          examinations side by side
     mutants.py          known wrong derivations, to see the laboratory fail
     text.py             tables for the terminal
     pictures.py         the two curves drawn

@@ -5,6 +5,8 @@ plot) and by h²·|L‴|/6 (truncation, slope 2): a V whose tip no step gets bel
 complex step takes no difference, so only truncation is left.
 """
 
+from functools import cache
+
 import jax
 import numpy as np
 
@@ -25,6 +27,7 @@ SCORES = _short(np.logspace(-3, 4, 85))
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
+@cache
 def step_errors() -> dict[str, list]:
     """Largest error of each kind of difference, at each step, for one pair."""
     with jax.enable_x64(True):

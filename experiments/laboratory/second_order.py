@@ -82,7 +82,7 @@ def _jvp_of_grad(quantity: Quantity):
         gradient = jax.grad(lambda params: quantity.loss(params, *data))
         return jax.jvp(gradient, (params,), (direction,))[1]
 
-    return jax.jit(product)
+    return jax.jit(product, compiler_options=answers.REFERENCE)
 
 
 def _sizes(problem: Problem, direction: Params, at: np.ndarray) -> Sizes:

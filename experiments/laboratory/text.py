@@ -1,5 +1,6 @@
 """Comparisons as tables for the terminal and as entries for the JSON files."""
 
+import textwrap
 from collections.abc import Iterable
 
 from experiments.laboratory import examinations, second_order, transformations
@@ -44,7 +45,7 @@ def tables(worst: list[Comparison]) -> str:
     ]
     for dtype in examinations.DTYPES:
         parts.append(grid(dtype, ANSWERS, [c for c in worst if c.dtype == dtype]))
-    parts.append(grid("float32, under jit and", TRANSFORMED, worst))
+    parts.append(grid("float32, transformed", TRANSFORMED, worst))
     parts.append(grid("Hessian times direction", SECOND, worst))
     parts.append(statements(worst))
     return "\n\n".join(parts)
@@ -53,15 +54,13 @@ def tables(worst: list[Comparison]) -> str:
 def grid(title: str, columns: dict[str, str], worst: list[Comparison]) -> str:
     """A line a quantity, a column an answer."""
     chosen = {(c.quantity, c.against): c for c in worst if c.against in columns}
-    lines = [f"{title:<26}" + "".join(f"{name:>{WIDTH}}" for name in columns.values())]
+    width = max(7, 1 + max(map(len, columns.values())))
+    lines = [f"{title:<26}" + "".join(f"{name:>{width}}" for name in columns.values())]
     for quantity in dict.fromkeys(quantity for quantity, _ in chosen):
         cells = (cell(chosen.get((quantity, against))) for against in columns)
-        lines.append(f"  {quantity:<24}" + "".join(f"{c:>{WIDTH}}" for c in cells))
+        lines.append(f"  {quantity:<24}" + "".join(f"{c:>{width}}" for c in cells))
     nearest = max(chosen.values(), key=nearness)
     return "\n".join([*lines, f"  nearest to its bound: {described(nearest)}"])
-
-
-WIDTH = 7
 
 
 def cell(one: Comparison | None) -> str:
@@ -104,22 +103,31 @@ def conclusion(
 
 
 def caught(name: str, about: str, failed: list[Comparison]) -> dict:
-    """Who gave a mutant away, and where the error is largest for what it may be."""
-    clearest = max(failed, key=lambda c: c.error / max(c.bound, 1e-300), default=None)
+    """Who gave a mutant away, and the clearest sign of it.
+
+    That is the error largest for its bound, at ordinary scores if there is one.
+    """
+    clearest = max(
+        failed,
+        key=lambda c: ("large" not in c.case, c.error / max(c.bound, 1e-300)),
+        default=None,
+    )
     return {
         "mutant": name,
         "about": about,
-        "caught_by": sorted({c.quantity for c in failed}),
+        "caught_by": list(dict.fromkeys(c.quantity for c in failed)),
         "answers": sorted({c.against for c in failed}),
         "clearest": clearest and clearest._asdict(),
     }
 
 
 def mutant_line(found: dict) -> str:
+    """A mutant, its error, and all who caught it, 80 columns wide."""
+    name, indent = f"{found['mutant']:<24}", " " * 24
     if not found["caught_by"]:
-        return f"{found['mutant']:<24} NOT caught"
+        return f"{name}NOT caught"
     one = Comparison(**found["clearest"])
-    return (
-        f"{found['mutant']:<24} error {one.error:.1e} of {one.quantity}, bound "
-        f"{one.bound:.0e}\n{'':<24} caught by {', '.join(found['caught_by'])}"
-    )
+    head = f"{name}{one.error:.1e} where {one.bound:.0e} is allowed: {one.quantity}"
+    others = f"caught by {', '.join(found['caught_by'])}"
+    margins = {"initial_indent": indent, "subsequent_indent": indent}
+    return "\n".join([head, *textwrap.wrap(others, 80, **margins)])

@@ -120,9 +120,12 @@ def gradient() -> str:
     for quantity in dict.fromkeys(
         q for q, _, against in worst if against == "jax.grad"
     ):
-        cells = [worst[quantity, dtype, against][x] for dtype, against, x in columns]
-        shown = [f"{x:.1e}" for x in cells[:3]] + [f"{x:.1f}" for x in cells[3:]]
-        rows.append(f"| {quantity} | {' | '.join(shown)} |")
+        cells = []
+        for dtype, against, part in columns:
+            one = worst.get((quantity, dtype, against))
+            form = ".1f" if part == "ulps" else ".1e"
+            cells.append(format(one[part], form) if one else "")
+        rows.append(f"| {quantity} | {' | '.join(cells)} |")
     return (
         f"{run['comparisons']:,} comparisons in {run['total_seconds']:.0f} s "
         f"({run['machine']}): {verdict}.\n\n" + "\n".join(rows)
@@ -162,7 +165,50 @@ def walkthrough() -> str:
     return "\n".join(rows)
 
 
+def estimator() -> str:
+    """Every check of the estimator's statistics, and what its variance says."""
+    (run,) = _results("estimator.json")
+    rows = ["| check | measured | bound | holds |", "| --- " * 4 + "|"]
+    for one in run["checks"]:
+        section = one["section"].split(":")[0].split(",")[0]
+        holds = "yes" if one["holds"] else "NO"
+        rows.append(
+            f"| {section}: {one['what'].strip()} | {one['measured']:.2g} "
+            f"| {one['relation']} {one['bound']:.2g} | {holds} |".replace("|z|", "z")
+        )
+    K = run["configuration"]["negatives"]
+    return "\n".join(rows) + (
+        f"\n\nAt vectors of one epoch of pydoc, {run['equal_noise_words']:.0f} noise "
+        f"words shared by a block of {run['configuration']['block_size']} centres have "
+        f"the variance of K = {K} words for each of its {run['pairs_of_the_block']} "
+        "pairs."
+    )
+
+
+def factorization() -> str:
+    """How near training comes to s*, a row a setting."""
+    (run,) = _results("factorization.json")
+    rows = [
+        "| rule | α | K | iterations to 1e-4 | largest error of s "
+        "| largest score of an unseen pair |",
+        "| --- " * 6 + "|",
+    ]
+    for one in run["rows"]:
+        rows.append(
+            f"| {one['collisions']} | {one['noise_exponent']:g} | {one['negatives']} "
+            f"| {one['iterations_to_bound'] or 'never'} | {one['largest_error']:.1e} "
+            f"| {one['largest_unseen_score']:.1f} |"
+        )
+    pmi = run["pmi"]
+    return "\n".join(rows) + (
+        "\n\nWhere context counts make the noise and α = 1, s\\* is PMI − log K: "
+        f"they differ by {pmi['difference']:.0e} (rounding allows {pmi['bound']:.0e})."
+    )
+
+
 PASSAGES = {
+    "estimator": estimator,
+    "factorization": factorization,
     "gradient": gradient,
     "mutants": mutants,
     "walkthrough": walkthrough,

@@ -27,6 +27,8 @@ from experiments.laboratory import (
 from experiments.laboratory.mutants import MUTANTS
 from tests import oracle
 
+WITH_MAKERS = examinations.with_makers()
+
 
 @pytest.fixture
 def pair(x64):
@@ -138,12 +140,23 @@ def test_differences_show_the_v():
     assert all(c.holds for c in made), made
 
 
-@pytest.mark.parametrize("part", ["central_errors", "complex_errors"])
-def test_differences_that_do_not_improve_are_seen(monkeypatch, part):
+@pytest.mark.parametrize(
+    "part, failing", [("central_errors", 3), ("complex_errors", 1)]
+)
+def test_differences_that_do_not_improve_are_seen(monkeypatch, part, failing):
     found = curves.step_errors()
     flat = found | {part: [1e-3] * len(found[part])}
     monkeypatch.setattr(curves, "step_errors", lambda: flat)
-    assert not all(c.holds for c in curves.examine_steps())
+    assert sum(not c.holds for c in curves.examine_steps()) == failing
+
+
+@pytest.mark.parametrize(
+    "quantity, make", [pytest.param(*one, id=one[0].name) for one in WITH_MAKERS]
+)
+def test_every_quantity_holds(quantity, make, x64):
+    problem = make(quantity, "float64")[-1]
+    made = examinations.examine(problem, ("complex step",))
+    assert len(made) == 3 and all(c.holds for c in made), made
 
 
 @pytest.mark.parametrize("make", second_order.examinations())

@@ -53,6 +53,14 @@ class Script:
         """Adds a flag, and its line on the help page."""
         self._page.append(Flag(group, kind, name, default, meaning, needs))
 
+    def define_workdir(self, default: str) -> None:
+        """Adds ``--workdir``, the folder that the script writes into."""
+        meaning, needs = (
+            "Folder for results; made if missing.",
+            "a folder one may write to",
+        )
+        self.define("Run", str, "workdir", default, meaning, needs)
+
     def define_config(self, names: Iterable[str] | None = None) -> None:
         """Adds a flag for each setting of ``Config``, or for the named ones."""
         for field in dataclasses.fields(Config):

@@ -60,10 +60,7 @@ SCRIPT.define_config(
     "corpus min_count dim window negatives noise_exponent subsample subsample_rule "
     "seed block_size noise_words".split()
 )
-SCRIPT.define(
-    "Run", str, "workdir", "runs/estimator", "Folder for results; made if missing.",
-    "a folder one may write to",
-)  # fmt: skip
+SCRIPT.define_workdir("runs/estimator")
 SCRIPT.define(
     "Run", int, "draws", 500,
     "How often the gradient is drawn at each setting; standard errors fall with the "

@@ -87,11 +87,7 @@ SCRIPT.define(
 SCRIPT.define("Model", int, "dim", 0, "D, the dimension of a vector.", ">= V; 0: V")
 SCRIPT.define("Run", int, "iterations", 1000, "Steps of L-BFGS on all pairs.", ">= 2")
 SCRIPT.define("Run", int, "seed", 0, "Seed of the starting vectors.", ">= 0")
-SCRIPT.define(
-    "Run", str, "workdir", "runs/factorization",
-    "Folder for the result and the picture; made if missing.",
-    "a folder one may write to",
-)  # fmt: skip
+SCRIPT.define_workdir("runs/factorization")
 
 
 def main(flags: FlagValues) -> int:

@@ -4,18 +4,20 @@
     python -m experiments.gradient_check --mutant=article_slip
     python -m experiments.gradient_check --mutant=all
 
-Compares the derived gradient of every tier of the loss, up to the one that training
-applies, with six independent answers: jax.grad, jax.jvp, central differences, complex
-steps, 50 digits and computer algebra. Dtypes, sizes, scores from 0 to 10,000, words
-that coincide, transformations, second derivatives and the sampler are covered. Every
-error has a bound that is argued in experiments/laboratory/bounds.py.
+Compares the derived gradient of every tier of the loss, up to the one that
+training applies, with six independent answers: jax.grad, jax.jvp, central
+differences, complex steps, 50 digits and computer algebra. Dtypes, sizes,
+scores from 0 to 10,000, words that coincide, transformations, second
+derivatives and the sampler are covered. Every error has a bound that is argued
+in experiments/laboratory/bounds.py. It takes about a minute on two cores.
 
-Writes gradient_check.json, steps.png (error against step) and scores.png (error against
-score) into the work folder. Exit status 0 if everything holds, 1 if not.
+Writes gradient_check.json, steps.png (error against step) and scores.png (error
+against score) into the work folder. Exit status 0 if everything holds, 1 if
+not.
 
-With a mutant, a known wrong derivation is swapped in: exit status 1 is then what one
-wants to see. --mutant=all tries each of them, prints who caught it, writes mutants.json
-and ends with 0 if all were caught.
+With a mutant, a known wrong derivation is swapped in: exit status 1 is then
+what one wants to see. --mutant=all tries each of them, prints who caught it,
+writes mutants.json and ends with 0 if all were caught.
 """
 
 import textwrap
@@ -40,15 +42,11 @@ from experiments.workdir import Workdir
 from sgns_jax.types import InputError
 
 SCRIPT = cli.Script(__doc__)
-SCRIPT.define(
-    "Run", str, "workdir", "runs/gradient_check",
-    "Folder for the JSON files and pictures; made if missing.",
-    "a folder one may write to",
-)  # fmt: skip
+SCRIPT.define_workdir("runs/gradient_check")
 SCRIPT.define(
     "Run", str, "mutant", "",
-    "A wrong derivation to swap in, or all of them one by one. Empty: none.",
-    " | ".join(["all", *MUTANTS]),
+    f"A wrong derivation to swap in: {', '.join(MUTANTS)}. Empty: none.",
+    "a name | all",
 )  # fmt: skip
 
 

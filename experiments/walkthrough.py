@@ -44,10 +44,7 @@ SCRIPT.define(
     "five whole numbers 0 to 10^15, one above 0",
 )  # fmt: skip
 SCRIPT.define_config(["noise_exponent"])
-SCRIPT.define(
-    "Run", str, "workdir", "runs/walkthrough", "Folder for results; made if missing.",
-    "a folder one may write to",
-)  # fmt: skip
+SCRIPT.define_workdir("runs/walkthrough")
 SCRIPT.define(
     "Run", bool, "json", False, "Print walkthrough.json in place of the text.",
     "true | false",

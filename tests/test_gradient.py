@@ -25,6 +25,9 @@ from tests.test_loss import (
     seeds,
 )
 
+jit_gradient = jax.jit(pair_gradient, static_argnums=4)
+jit_autodiff = jax.jit(jax.grad(pair_loss), static_argnums=4)
+
 
 def assert_trees_close(got, want, **tolerance):
     for a, b in zip(got, want, strict=True):
@@ -53,7 +56,7 @@ def test_equals_the_oracle(seed, K, collisions):
     center, context = rng.integers(0, 7, 2)
     negatives = rng.integers(0, 7, K)
     weights = [1.0 if collisions == "keep" else float(k != context) for k in negatives]
-    got = pair_gradient(params, center, context, negatives, collisions)
+    got = jit_gradient(params, center, context, negatives, collisions)
     want = oracle.pair_gradient(*params, center, context, negatives, weights)
     assert_trees_close(got, want, rtol=1e-5, atol=1e-6)
 
@@ -65,8 +68,8 @@ def test_equals_autodiff_in_float64(seed, K, collisions):
         params = random_params(seed, dtype=np.float64)
         rng = np.random.default_rng(seed)
         ids = (*rng.integers(0, 7, 2), rng.integers(0, 7, K), collisions)
-        got = pair_gradient(params, *ids)
-        want = jax.grad(pair_loss)(params, *ids)
+        got = jit_gradient(params, *ids)
+        want = jit_autodiff(params, *ids)
         assert_trees_close(got, want, rtol=1e-12, atol=1e-15)
 
 

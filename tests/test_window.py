@@ -109,6 +109,7 @@ def block_pairs(sentences, half, window, block):
     half_BC = np.ones((len(starts), block), np.int32)
     half_BC.flat[:size] = half
     blocks = jit_cut(kept, jnp.asarray(starts), jnp.asarray(half_BC), window)
+    blocks = jax.tree.map(np.asarray, blocks)
     pairs = []
     for b, c, e in np.argwhere(blocks.mask_BCE):
         center, context = starts[b] + c, starts[b] - window + e

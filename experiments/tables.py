@@ -176,12 +176,13 @@ def estimator() -> str:
             f"| {section}: {one['what'].strip()} | {one['measured']:.2g} "
             f"| {one['relation']} {one['bound']:.2g} | {holds} |".replace("|z|", "z")
         )
-    K = run["configuration"]["negatives"]
+    settings = run["configuration"]
+    K, C = settings["negatives"], settings["block_size"]
     return "\n".join(rows) + (
-        f"\n\nAt vectors of one epoch of pydoc, {run['equal_noise_words']:.0f} noise "
-        f"words shared by a block of {run['configuration']['block_size']} centres have "
-        f"the variance of K = {K} words for each of its {run['pairs_of_the_block']} "
-        "pairs."
+        f"\n\nAt vectors of one epoch of {settings['corpus']}, "
+        f"{run['equal_noise_words']:.0f} noise words shared by a block of {C} centres "
+        f"have the variance of K = {K} words for each of its "
+        f"{run['pairs_of_the_block']} pairs."
     )
 
 

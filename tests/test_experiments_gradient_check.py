@@ -33,7 +33,7 @@ WITH_MAKERS = examinations.with_makers()
 @pytest.fixture
 def pair(x64):
     """A pair with a repeated noise word, in float64."""
-    return problems.pairs(problems.pair_quantity("keep"), "float64")[0]
+    return problems.pairs(problems.quantity("pair", "keep"), "float64")[0]
 
 
 def by_oracle(problem):
@@ -84,7 +84,7 @@ def test_places_are_read_back(pair):
 
 @pytest.mark.parametrize("dtype", examinations.DTYPES)
 def test_pairs_hold_at_every_score(dtype):
-    quantity = problems.pair_quantity("keep")
+    quantity = problems.quantity("pair", "keep")
     made = examinations._scores(quantity, dtype)
     assert all(c.holds for c in made), [c for c in made if not c.holds]
     assert {c.case for c in made} >= {"score 0", "score 1e-08", "score -10000"}
@@ -107,7 +107,7 @@ def test_a_relative_error_of_1e_12_is_seen(pair):
 
 @pytest.mark.parametrize("units, holds", [(7, True), (9, False)])
 def test_nine_units_in_the_last_place_are_seen(units, holds):
-    problem = problems.pair_at_score(problems.pair_quantity("keep"), "float32", 1.0)
+    problem = problems.pair_at_score(problems.quantity("pair", "keep"), "float32", 1.0)
     at = answers.touched(problem)
     found, exact = bounds.sizes(problem, at), answers.fifty_digits(problem, at)
     ours = exact.astype(np.float32).astype(np.float64)
@@ -203,11 +203,11 @@ SEEN_BY = {
 }
 MAKERS = {
     "pair": lambda: (
-        problems.pair_quantity("keep"),
+        problems.quantity("pair", "keep"),
         lambda *a: [problems.pairs(*a)[0].with_large_scores()],
     ),
     "expected": lambda: (
-        problems.expected_quantity("keep"),
+        problems.quantity("expected", "keep"),
         lambda *a: [problems.expected(*a)],
     ),
     "block": lambda: (
@@ -274,7 +274,7 @@ def test_fresh_words_are_told_from_frozen_ones():
 @pytest.fixture
 def run(capsys, monkeypatch, tmp_path):
     """The command in this process, on a laboratory of a few examinations."""
-    quantity = problems.pair_quantity("keep")
+    quantity = problems.quantity("pair", "keep")
     few = [partial(examinations._scores, quantity, d) for d in examinations.DTYPES]
     few += [transformations.examinations()[0], second_order.examinations()[0]]
     few += [sampling.examine]
@@ -297,7 +297,7 @@ def run(capsys, monkeypatch, tmp_path):
 
 
 def screen_pair():
-    return examinations._screen(problems.pair_quantity("keep"), problems.pairs)
+    return examinations._screen(problems.quantity("pair", "keep"), problems.pairs)
 
 
 def test_the_command_reports_and_ends_with_0(run, tmp_path):

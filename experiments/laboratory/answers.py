@@ -22,7 +22,7 @@ from sgns_jax.types import Params
 
 
 def _context(digits: int) -> mpmath.MPContext:
-    """mpmath with a precision of its own: the global one is shared by all threads."""
+    """mpmath with a precision of its own: the global one is whoever's set it last."""
     context = mpmath.MPContext()
     context.dps = digits
     return context
@@ -32,7 +32,6 @@ def _context(digits: int) -> mpmath.MPContext:
 # is of the order 1e-60.
 EXACT, _FIRST, _SECOND = _context(50), _context(90), _context(130)
 _STEP = "1e-30"
-_LARGEST_ALGEBRA = 8  #: sympy writes the score out number by number up to this D
 
 
 #: References run a few times: compiling them quickly matters, running them does not.

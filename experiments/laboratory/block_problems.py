@@ -182,7 +182,7 @@ def trainer(quantity: Quantity, dtype: str) -> Problem:
     are counted from the sentences and from the words that the step says it drew.
     """
     config = trainer_config(*quantity.name.split()[1:])
-    # Any words will do here, and this kind of key compiles in a fifth of the time.
+    # Any words will do here, and steps with this kind of key compile a fifth faster.
     keys = step.Keys(*jax.random.split(jax.random.key(0, impl="unsafe_rbg"), 4))
     sampling = step.make_sampling(config, COUNTS_V)
     stream = [word for s in SENTENCES for word in (*s, SENTENCE_END)]

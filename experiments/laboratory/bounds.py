@@ -93,11 +93,8 @@ def of_derived(problem: Problem, found: Sizes, result_dtype: str) -> Bound:
     arithmetic = _compute_dtype(problem.dtype)
     compute, result = _eps(arithmetic), _eps(result_dtype)
     smallest = max(_smallest(arithmetic), _smallest(result_dtype))
-    units = np.max(found.roundings)
-    limit, why = (
-        compute / 2 * units,
-        f"{units:.0f} roundings of ε/2 = {compute / 2:.1e}",
-    )
+    units, half = np.max(found.roundings), compute / 2
+    limit, why = half * units, f"{units:.0f} roundings of ε/2 = {half:.1e}"
     if result > compute:
         limit, why = limit + result / 2, f"{why}, one of {result / 2:.1e} at the end"
     return Bound(limit, why, smallest)

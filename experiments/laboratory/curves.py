@@ -24,14 +24,13 @@ def _short(x: np.ndarray) -> np.ndarray:
 
 
 SCORES = _short(np.logspace(-3, 4, 85))
-DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
 @cache
 def step_errors() -> dict[str, list]:
     """Largest error of each kind of difference, at each step, for one pair."""
     with jax.enable_x64(True):
-        problem = problems.pairs(problems.pair_quantity("keep"), "float64")[0]
+        problem = problems.pairs(problems.quantity("pair", "keep"), "float64")[0]
         at = answers.touched(problem)
         size = bounds.sizes(problem, at).size
         exact = answers.fifty_digits(problem, at).astype(np.float64)
@@ -86,9 +85,9 @@ def score_errors() -> dict[str, dict[str, list]]:
 
     The worse of the two signs and of the positive's and the noise word's row.
     """
-    quantity = problems.pair_quantity("keep")
+    quantity = problems.quantity("pair", "keep")
     found = {}
-    for dtype in DTYPES:
+    for dtype in problems.DTYPES:
         with jax.enable_x64(dtype == "float64"):
             rows = [_score_error(quantity, dtype, score) for score in SCORES]
         derived, autodiff = np.array(rows).T

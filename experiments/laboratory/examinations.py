@@ -21,10 +21,9 @@ from experiments.laboratory import (
     transformations,
 )
 from experiments.laboratory.bounds import Bound, Comparison
-from experiments.laboratory.problems import Problem, Quantity
+from experiments.laboratory.problems import DTYPES, Problem, Quantity
 from sgns_jax.loss import Collisions
 
-DTYPES = ("float64", "float32", "bfloat16", "float16")
 WIDE = DTYPES[:2]
 RULES = ("keep", "skip")
 MODES = ("shared", "independent")
@@ -55,9 +54,9 @@ def with_makers(
     found = []
     for rule in rules:
         found += [
-            (problems.pair_quantity(rule), pairs),
-            (problems.batch_quantity(rule), twice(problems.batch)),
-            (problems.expected_quantity(rule), twice(problems.expected)),
+            (problems.quantity("pair", rule), pairs),
+            (problems.quantity("batch", rule), twice(problems.batch)),
+            (problems.quantity("expected", rule), twice(problems.expected)),
         ]
         for mode in MODES:
             of_block = block_problems.block_quantity(mode, rule)

@@ -17,6 +17,7 @@ from sgns_jax import gradient, loss
 from sgns_jax.loss import Collisions
 from sgns_jax.types import Params
 
+DTYPES = ("float64", "float32", "bfloat16", "float16")
 V = 9  #: words of the laboratory's vocabulary
 COUNTS_V = np.array([310, 120, 61, 30, 18, 9, 7, 4, 2])
 EXPONENT = 0.75
@@ -86,12 +87,17 @@ def pair_terms(center: int, context: int, negatives: Sequence[int], rule: Collis
             yield center, word, -1, 1.0
 
 
-def pair_quantity(rule: Collisions) -> Quantity:
-    """One centre, one positive, K noise words."""
+def quantity(tier: str, rule: Collisions) -> Quantity:
+    """``pair``, ``batch`` or ``expected``, as the library has them at this moment."""
+    of_loss, of_gradient = {
+        "pair": (loss.pair_loss, gradient.pair_gradient),
+        "batch": (loss.batch_loss, gradient.batch_gradient),
+        "expected": (loss.expected_loss, gradient.expected_gradient),
+    }[tier]
     return Quantity(
-        f"pair {rule}",
-        partial(loss.pair_loss, collisions=rule),
-        partial(gradient.pair_gradient, collisions=rule),
+        f"{tier} {rule}",
+        partial(of_loss, collisions=rule),
+        partial(of_gradient, collisions=rule),
     )
 
 
@@ -153,15 +159,6 @@ def pair_at_score(quantity: Quantity, dtype: str, score: float) -> Problem:
     return pair(quantity, f"score {score:g}", params, (2, 5, (1, 1, 1, 1)))
 
 
-def batch_quantity(rule: Collisions) -> Quantity:
-    """Pairs in one sum; rows repeat between pairs."""
-    return Quantity(
-        f"batch {rule}",
-        partial(loss.batch_loss, collisions=rule),
-        partial(gradient.batch_gradient, collisions=rule),
-    )
-
-
 def batch(quantity: Quantity, dtype: str) -> Problem:
     """All of ``PAIRS`` at once."""
     rule, ids = quantity.name.split()[1], PAIRS.values()
@@ -169,15 +166,6 @@ def batch(quantity: Quantity, dtype: str) -> Problem:
     terms = as_terms(term for one in ids for term in pair_terms(*one, rule))
     params = random_params(2, (V, V), 4, dtype)
     return Problem(quantity, "four pairs", params, data, terms)
-
-
-def expected_quantity(rule: Collisions) -> Quantity:
-    """The exact expectation over the noise."""
-    return Quantity(
-        f"expected {rule}",
-        partial(loss.expected_loss, collisions=rule),
-        partial(gradient.expected_gradient, collisions=rule),
-    )
 
 
 def expected(quantity: Quantity, dtype: str) -> Problem:

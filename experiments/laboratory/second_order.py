@@ -35,7 +35,7 @@ def _pairs(rule) -> list[Comparison]:
         return hessian.pair_hvp(params, *ids, direction, rule)
 
     with jax.enable_x64(True):
-        made = problems.pairs(problems.pair_quantity(rule), "float64")
+        made = problems.pairs(problems.quantity("pair", rule), "float64")
         return [c for problem in made for c in _examine(problem, product)]
 
 
@@ -122,7 +122,7 @@ def curvature() -> list[Comparison]:
     """
     with jax.enable_x64(True):
         made = []
-        for problem in problems.pairs(problems.pair_quantity("keep"), "float64"):
+        for problem in problems.pairs(problems.quantity("pair", "keep"), "float64"):
             at_zero = problem.params.w_in.copy()
             at_zero[problem.data[0]] = 0
             zero = problem.params._replace(w_in=at_zero)

@@ -84,8 +84,8 @@ def _runs_here(name: str, problem: Problem) -> bool:
 def examinations(dtype: str = "float32") -> list[Callable[[], list[Comparison]]]:
     """A pair, a batch, blocks and a training step under every transformation."""
     chosen = [
-        (problems.pair_quantity("keep"), lambda *a: problems.pairs(*a)[0]),
-        (problems.batch_quantity("keep"), problems.batch),
+        (problems.quantity("pair", "keep"), lambda *a: problems.pairs(*a)[0]),
+        (problems.quantity("batch", "keep"), problems.batch),
         (block_problems.block_quantity("shared", "keep"), block_problems.block_shared),
         (block_problems.trainer_quantity("shared", "keep"), block_problems.trainer),
     ]

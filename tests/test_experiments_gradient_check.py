@@ -90,6 +90,16 @@ def test_pairs_hold_at_every_score(dtype):
     assert {c.case for c in made} >= {"score 0", "score 1e-08", "score -10000"}
 
 
+@pytest.mark.parametrize("dtype", examinations.DTYPES)
+@pytest.mark.parametrize("score", problems.SCORES)
+def test_pairs_have_the_score_that_they_say(dtype, score):
+    problem = problems.pair_at_score(problems.quantity("pair", "keep"), dtype, score)
+    w_in, w_out = answers.tables(problem.params)
+    for word in (5, 1):
+        eps = float(jnp.finfo(dtype).eps)  # the score itself may have to be rounded
+        np.testing.assert_allclose(w_out[word] @ w_in[2], score, rtol=eps, atol=0)
+
+
 def test_a_relative_error_of_1e_12_is_seen(pair):
     at = answers.touched(pair)
     found, exact = bounds.sizes(pair, at), answers.fifty_digits(pair, at)

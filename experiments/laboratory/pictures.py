@@ -22,9 +22,7 @@ def steps(found: dict[str, list], path: str | os.PathLike) -> None:
         )
     axes.axhline(eps, color=GREY, lw=0.8, ls=":")
     label = dict(fontsize=10, ha="left", va="center")
-    axes.text(
-        1.5e-10, 1e-4, "central difference:\nrounding, ε·L / h", color=BLUE, **label
-    )
+    axes.text(4e-9, 5e-4, "central difference:\nrounding, ε·L / h", color=BLUE, **label)
     axes.text(3e-2, 1e-6, "truncation,\nh²·L‴ / 6", color=GREY, **label)
     axes.text(
         1e-15, 6e-15, "complex step: as good down to h = 1e-300", color=ORANGE, **label

@@ -21,8 +21,9 @@ import numpy as np
 from absl.flags import FlagValues
 from tqdm import tqdm
 
-from experiments import cli, plots, report
+from experiments import cli, report
 from experiments.provenance import device
+from experiments.runtime import start_jax
 from experiments.workdir import Workdir
 from sgns_jax.checkpoint import Checkpoints
 from sgns_jax.config import Config
@@ -70,6 +71,7 @@ SCRIPT.define(
 
 
 def main(flags: FlagValues) -> None:
+    start_jax()
     config = cli.config(flags)
     report.check_run_flags(flags)
     workdir = Workdir(flags.workdir or report.default_workdir(config.corpus))
@@ -103,6 +105,8 @@ def main(flags: FlagValues) -> None:
     result = report.result(config, corpus) | speed
     result["reading_seconds"] = reading_seconds
     result["compile_seconds"] = compile_seconds
+    from experiments import plots  # not before: matplotlib, scikit-learn take seconds
+
     plots.loss(workdir.read_metrics(), workdir.path("loss.png"))
     plots.word_map(vectors, workdir.path("map.png"))
     result["total_seconds"] = time.perf_counter() - started
@@ -155,9 +159,9 @@ def train(
             mininterval=0.5,
         )
 
-        def report_segment(done, step, loss):
+        def report_segment(done, step, metrics):
             line = report.metrics_line(
-                done, segments, config, trainer.schedule, step, loss, clock.seconds()
+                done, segments, config, trainer.schedule, step, metrics, clock.seconds()
             )
             log.write(line)
             bar.set_postfix_str(
@@ -168,11 +172,11 @@ def train(
         with log, bar:
             pending, state = None, trainer.state
             last_save = time.perf_counter()
-            for done, state, loss in fit(config, trainer, corpus.tokens, first):
+            for done, state, metrics in fit(config, trainer, corpus.tokens, first):
                 # The device works on this segment while the one before is reported.
                 if pending:
                     report_segment(*pending)
-                pending = done, jax.numpy.copy(state.step), loss
+                pending = done, jax.numpy.copy(state.step), metrics
                 due = time.perf_counter() - last_save >= flags.checkpoint_seconds
                 if due or done == segments:
                     # What a checkpoint has done is in the metrics before it is saved.

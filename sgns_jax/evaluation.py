@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
@@ -254,6 +253,10 @@ def _number(fields: list[str]) -> float | None:
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan
+    from scipy.stats import (
+        spearmanr,  # not before: a second that training need not wait
+    )
+
     return float(spearmanr(x, y).statistic)
 
 

@@ -1,0 +1,53 @@
+"""How JAX is started, seen in fresh processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHOW = """
+from experiments.runtime import start_jax
+start_jax()
+import jax, os
+jax.jit(lambda x: jax.lax.fori_loop(0, 9, lambda i, x: x @ x, x))(jax.numpy.eye(9))
+print(os.environ["PJRT_NPROC"], jax.config.jax_compilation_cache_dir)
+"""
+
+
+def start(tmp_path, **settings):
+    environment = os.environ | {"SGNS_JAX_CACHE": str(tmp_path)} | settings
+    for name in ("JAX_COMPILATION_CACHE_DIR", "PJRT_NPROC"):
+        if name not in settings:
+            environment.pop(name, None)
+    run = subprocess.run(
+        [sys.executable, "-c", SHOW],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return run.stdout.split()
+
+
+def test_programs_are_kept_in_the_users_cache(tmp_path):
+    settings = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    threads, folder = start(tmp_path, **settings)
+    assert (threads, Path(folder)) == ("1", tmp_path / "compiled")
+
+
+def test_what_the_user_has_set_stands(tmp_path):
+    folder = tmp_path / "own"
+    settings = {"PJRT_NPROC": "3", "JAX_COMPILATION_CACHE_DIR": str(folder)}
+    settings["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    assert start(tmp_path, **settings) == ["3", str(folder)]
+    assert any(folder.iterdir())
+
+
+@pytest.mark.parametrize("module", ["sklearn", "matplotlib", "scipy.stats"])
+def test_what_takes_seconds_to_import_waits_until_it_is_used(module):
+    code = f"import experiments.train, sys; print({module!r} in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert run.stdout == "False\n"

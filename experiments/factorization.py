@@ -52,7 +52,13 @@ from experiments.workdir import Workdir
 from sgns_jax.config import Config
 from sgns_jax.corpus import load_corpus
 from sgns_jax.types import InputError
-from sgns_jax.window import Blocks, cut_blocks, half_windows, subsample
+from sgns_jax.window import (
+    Blocks,
+    cut_blocks,
+    half_windows,
+    lay_windows,
+    subsample,
+)
 
 TEXT = """\
 the cat sat on the mat
@@ -166,8 +172,9 @@ def pair_counts(tokens_T: np.ndarray, V: int, window: int) -> np.ndarray:
 def _blocks_of_one(tokens_T: Array, V: int, window: int) -> Blocks:
     key, T = jax.random.key(0), len(tokens_T)  # nothing is left to chance by it
     kept = subsample(key, tokens_T, jnp.ones(V))
-    half_T1 = half_windows(key, (T, 1), window, dynamic=False)
-    return cut_blocks(kept, jnp.arange(T), half_T1, window)
+    half_T = half_windows(key, (T,), window, dynamic=False)
+    windows = lay_windows(kept, half_T, window)
+    return cut_blocks(windows, jnp.arange(T), 1, window)
 
 
 def row(run: training.Run) -> dict:

@@ -10,9 +10,9 @@ import optax
 from jax import Array
 
 from experiments.provenance import provenance
-from sgns_jax.block import LossParts
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
+from sgns_jax.train import SegmentMetrics
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 from sgns_jax.vocabulary import Vocabulary
@@ -66,17 +66,17 @@ def metrics_line(
     config: Config,
     schedule: optax.Schedule,
     step: Array,
-    loss: LossParts,
+    metrics: SegmentMetrics,
     seconds: float,
 ) -> dict:
-    """A line of metrics.jsonl. Losses are means over the segment's positive pairs.
+    """A line of metrics.jsonl. Losses are means over the positives that were measured.
 
     Raises:
       FloatingPointError: the loss is not a finite number.
     """
-    pairs = int(loss.pairs)
+    loss = metrics.loss
     positive, negative = (
-        float(x) / max(pairs, 1) for x in (loss.positive, loss.negative)
+        float(x) / max(int(loss.pairs), 1) for x in (loss.positive, loss.negative)
     )
     if not math.isfinite(positive + negative):
         raise FloatingPointError(
@@ -90,7 +90,7 @@ def metrics_line(
         "step": int(step),
         "seconds": seconds,
         "learning_rate": float(schedule(step - 1)),
-        "pairs": pairs,
+        "pairs": int(metrics.pairs),
         "loss": positive + negative,
         "positive_loss": positive,
         "negative_loss": negative,

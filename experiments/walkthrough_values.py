@@ -13,7 +13,7 @@ from jax.nn import sigmoid
 from sgns_jax.gradient import pair_gradient
 from sgns_jax.loss import lookup, pair_loss
 from sgns_jax.types import SENTENCE_END, Params
-from sgns_jax.window import Blocks, cut_blocks, subsample
+from sgns_jax.window import Blocks, cut_blocks, lay_windows, subsample
 
 WORDS = ("cat", "dog", "apple", "banana", "run")
 CAT, DOG, APPLE, BANANA, RUN = range(5)
@@ -143,7 +143,8 @@ def library_context(window: int) -> str:
 @functools.partial(jax.jit, static_argnames="window")
 def _cut(segment_T: jax.Array, start_B: jax.Array, window: int) -> Blocks:
     kept = subsample(jax.random.key(0), segment_T, jnp.ones(len(set(SENTENCE))))
-    return cut_blocks(kept, start_B, jnp.full((1, 1), window), window)
+    windows = lay_windows(kept, jnp.full(segment_T.shape, window), window)
+    return cut_blocks(windows, start_B, 1, window)
 
 
 mp = mpmath.MPContext()

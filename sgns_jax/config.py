@@ -33,7 +33,7 @@ class OptimizerDefaults:
 #: Adagrad and Adam bound the step of a row however many pairs fall on it; SGD does
 #: not, and diverges on large steps, so it takes small ones at word2vec.c's rate.
 OPTIMIZERS = {
-    "adagrad": OptimizerDefaults(learning_rate=0.2, blocks_per_step=32),
+    "adagrad": OptimizerDefaults(learning_rate=0.1, blocks_per_step=32),
     "adam": OptimizerDefaults(learning_rate=0.01, blocks_per_step=32),
     "sgd": OptimizerDefaults(learning_rate=0.025, blocks_per_step=4),
 }
@@ -178,6 +178,14 @@ class Config:
         "Row-wise Adagrad, SGD as in word2vec.c, or Adam on touched rows.",
         *OPTIMIZERS,
     )
+    adagrad_power: float = _number(
+        "Training",
+        0.25,
+        "Adagrad's steps on a row fall as 1/n^power with the n gradients that the row "
+        "has had; 0.5 is Adagrad as published.",
+        "a number from 0 to 1",
+        lambda value: 0 <= value <= 1,
+    )
     learning_rate: float | None = _number(
         "Training",
         None,
@@ -218,7 +226,7 @@ class Config:
         "Batching", 32, "C, centres of a block: they share noise words.", 1
     )
     noise_words: int = _whole(
-        "Batching", 32, "N, noise words a block shares; more are better, slower.", 1
+        "Batching", 16, "N, noise words a block shares; more are better, slower.", 1
     )
     blocks_per_step: int | None = _whole(
         "Batching",
@@ -226,6 +234,20 @@ class Config:
         "B, blocks of one optimiser step; default "
         + ", ".join(f"{d.blocks_per_step} for {o}" for o, d in OPTIMIZERS.items())
         + ".",
+        1,
+    )
+    product_dtype: str = _choice(
+        "Batching",
+        "bfloat16",
+        "What the products of a block multiply in: bfloat16, added up in float32, or "
+        "float32 as the vectors are. Faster, and equally good vectors.",
+        "bfloat16",
+        "float32",
+    )
+    loss_every: int = _whole(
+        "Batching",
+        16,
+        "Steps from one measurement of the loss to the next; 1 measures every step.",
         1,
     )
     segment_tokens: int = _whole(

@@ -117,10 +117,24 @@ def implied_distribution(table: AliasTable) -> np.ndarray:
 def draw(key: Array, table: AliasTable, shape: tuple[int, ...]) -> Array:
     """Independent draws from P_n: int32 word ids of the given shape.
 
-    The slot and the coin are two random numbers: one 32-bit number for both would
-    leave the coin 15 bits at V = 70,000.
+    A draw is one of the table's V·2³² shares: ⌊x·V·2³² / 2⁶⁴⌋ for 64 random bits x. Its
+    upper part is the slot, its lower 32 bits are the coin. (One 32-bit number for
+    both would leave the coin 15 bits at V = 70,000.)
     """
-    key_slot, key_coin = jax.random.split(key)
-    slot = jax.random.randint(key_slot, shape, 0, table.alias.shape[0])
-    coin = jax.random.bits(key_coin, shape, jnp.uint32)
+    high, low = jax.random.bits(key, (2, *shape), jnp.uint32)
+    V = table.alias.shape[0]
+    slot, middle = _multiply(high, V)
+    carried, _ = _multiply(low, V)
+    coin = middle + carried  # modulo 2³²
+    slot = (slot + (coin < middle)).astype(jnp.int32)
     return jnp.where(coin < table.threshold[slot], slot, table.alias[slot])
+
+
+def _multiply(x: Array, n: int) -> tuple[Array, Array]:
+    """The upper and the lower 32 bits of x·n, for uint32 x and n < 2³²."""
+    n_high, n_low = jnp.uint32(n >> 16), jnp.uint32(n & 0xFFFF)
+    x_high, x_low = x >> 16, x & 0xFFFF
+    low = x_low * n_low
+    mixed = x_high * n_low + (low >> 16)
+    other = x_low * n_high + (mixed & 0xFFFF)
+    return x_high * n_high + (mixed >> 16) + (other >> 16), x * jnp.uint32(n)

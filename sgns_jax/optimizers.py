@@ -1,11 +1,17 @@
-"""Optax on the rows a step touches.
+"""Optimisers for the rows that a step touches, as Optax transformations.
 
-A step reads a few thousand of V rows. Its gradient travels as :class:`RowUpdates`,
-each row once, and :func:`on_touched_rows` lets any Optax transformation act on just
-those rows and on the same rows of its own state. For SGD and Adagrad that is exactly
-what the dense optimiser does, whose other rows have gradient zero and stand still.
-Adam's do not: its momentum moves rows the step never read, so Adam on touched rows
-("lazy Adam") is an optimiser of its own.
+A step reads a few thousand of V rows, and a word stands at many places of it. Its
+gradient therefore travels as rows (R, D) with their words, ids (R,); rows of one word
+add up. A *row optimiser* is an Optax transformation whose ``update`` is given the ids:
+
+    updates, state = optimizer.update(rows, state, params, ids=ids)
+
+and whose updates stand at the places of the rows, to be added by :func:`add_rows`. What
+scales rows one by one (SGD, :func:`scale_by_row_rms`) never brings the rows of a word
+together, which would take as long as the update itself. :func:`on_touched_rows` does,
+and makes a row optimiser of any Optax transformation.
+
+Dense gradients (V, D) are rows too, with ids 0..V−1.
 """
 
 from typing import NamedTuple
@@ -18,71 +24,99 @@ from jax import Array
 from sgns_jax.types import InputError, Params
 
 
-class RowUpdates(NamedTuple):
-    """Gradients or updates of some rows of a (V, D) table, each row at most once."""
+def add_rows(table: Array, ids: Array, rows: Array) -> Array:
+    """The table (V, D) with rows (R, D) added at ids (R,); repeated ids add up.
+
+    The table keeps its dtype. Ids of V and above add nothing.
+    """
+    return table.at[ids].add(rows.astype(table.dtype), mode="drop")
+
+
+class MergedRows(NamedTuple):
+    """Rows of which each word has one."""
 
     ids: Array  #: (R,) int32; V and above mark an unused place
-    rows: Array  #: (R, D)
+    rows: Array  #: (R, D) totals; 0 at unused places
+    place_V: Array  #: (V,) int32, where in the last step each word stood
 
 
-def merge_rows(ids: Array, rows: Array, touched: Array, num_rows: int) -> RowUpdates:
-    """Adds up the rows of equal ids.
+def merge_rows(place_V: Array, ids: Array, rows: Array) -> MergedRows:
+    """Adds up the rows of equal ids, at one of their places.
 
-    Each word's total lands where the word stands first; the other places are unused.
-    Adding is what makes it a gradient: with ``set`` one of the rows would win.
+    Adding is what makes it a gradient: with ``set`` one of the rows would win. Which
+    of a word's places is used is of no matter, so it may be left to ``set``, whatever
+    order repeats have there. No work grows with V: ``place_V`` is never cleared, only
+    what was just written is read.
 
     Args:
+      place_V: (V,) int32, anything; the next call takes the one returned.
       ids: (R,) words, repeats allowed.
       rows: (R, D) their contributions.
-      touched: (R,) bool; a place that is False takes no part.
-      num_rows: V.
     """
-    (R,) = ids.shape
-    place = jnp.arange(R)
-    ids = jnp.where(touched, ids, num_rows)
-    first_V = jnp.full((num_rows,), R).at[ids].min(place, mode="drop")
-    first_R = first_V.at[ids].get(mode="fill", fill_value=R)
-    total = jnp.zeros_like(rows).at[first_R].add(rows, mode="drop")
+    (V,), (R,) = place_V.shape, ids.shape
+    place_R = jnp.arange(R, dtype=jnp.int32)
+    place_V = place_V.at[ids].set(place_R, mode="drop")
+    chosen_R = place_V.at[ids].get(mode="fill", fill_value=R)
+    total = jnp.zeros_like(rows).at[chosen_R].add(rows, mode="drop")
     # Unused places get ids that differ too, so that scatters may rely on it.
-    return RowUpdates(jnp.where(first_R == place, ids, num_rows + place), total)
+    ids = jnp.where(chosen_R == place_R, ids, V + place_R)
+    return MergedRows(ids, total, place_V)
 
 
-def apply_row_updates(table: Array, updates: RowUpdates) -> Array:
-    """``optax.apply_updates`` for one table and some of its rows, in its dtype."""
-    at, rows = table.at[updates.ids], updates.rows.astype(table.dtype)
-    return at.add(rows, mode="drop", unique_indices=True)
+class TouchedRowsState(NamedTuple):
+    """State of :func:`on_touched_rows`."""
 
-
-def dense_updates(table: Array, updates: RowUpdates) -> Array:
-    """Row updates as a dense array of the shape of ``table``, zero elsewhere."""
-    return apply_row_updates(jnp.zeros_like(table), updates)
+    inner: optax.OptState  #: the optimiser's own, tables of V rows mostly
+    place_V: Params  #: (V,) each, see :func:`merge_rows`
 
 
 def on_touched_rows(
     optimizer: optax.GradientTransformation,
-) -> optax.GradientTransformation:
-    """An Optax transformation that acts on touched rows only.
+) -> optax.GradientTransformationExtraArgs:
+    """A row optimiser from any Optax transformation that treats rows one by one.
 
-    ``init`` takes params as usual. ``update`` takes :class:`RowUpdates` in place of
-    each table's gradient and returns them in place of each table's update. The
-    optimiser sees the touched rows as if they were the whole table, so it must treat
-    rows one by one: no norms over a table, no mixing of rows.
+    It acts on the words whose gradient is not zero, each once, and on the same rows of
+    its own state. For SGD and Adagrad that is exactly what the dense optimiser does,
+    whose other rows have gradient zero and stand still. Adam's do not: its momentum
+    moves rows the step never read, so Adam on touched rows ("lazy Adam") is an
+    optimiser of its own. Norms over a table, or mixing of rows, will not do.
     """
 
-    def update(updates, state, params):
-        ids = jax.tree.map(lambda u: u.ids, updates, is_leaf=_is_updates)
-        rows = jax.tree.map(lambda u: u.rows, updates, is_leaf=_is_updates)
+    def init(params):
+        place_V = jax.tree.map(lambda p: jnp.zeros(len(p), jnp.int32), params)
+        return TouchedRowsState(optimizer.init(params), place_V)
+
+    def update(updates, state, params, *, ids):
+        merged = jax.tree.map(merge_rows, state.place_V, ids, updates)
+        ids, rows, place_V = jax.tree.transpose(
+            jax.tree.structure(updates), jax.tree.structure(MergedRows(0, 0, 0)), merged
+        )
+        V = jax.tree.map(len, params)
+        ids = jax.tree.map(_without_zeros, ids, rows, V)
         # The state's tree with each table's ids in the table's place, None elsewhere.
         state_ids = optax.tree_map_params(
-            optimizer, lambda _, i: i, state, ids, transform_non_params=lambda _: None
+            optimizer,
+            lambda _, i: i,
+            state.inner,
+            ids,
+            transform_non_params=lambda _: None,
         )
-        taken = jax.tree.map(_take, state_ids, state, is_leaf=_is_none)
-        row_params = jax.tree.map(lambda i, p: _take(i, p), ids, params)
+        taken = jax.tree.map(_take, state_ids, state.inner, is_leaf=_is_none)
+        row_params = jax.tree.map(_take, ids, params)
         rows, moved = optimizer.update(rows, taken, row_params)
-        state = jax.tree.map(_put, state_ids, state, moved, is_leaf=_is_none)
-        return jax.tree.map(RowUpdates, ids, rows), state
+        inner = jax.tree.map(_put, state_ids, state.inner, moved, is_leaf=_is_none)
+        rows = jax.tree.map(_only_used, ids, rows, V)
+        return rows, TouchedRowsState(inner, place_V)
 
-    return optax.GradientTransformation(optimizer.init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _without_zeros(ids: Array, rows: Array, V: int) -> Array:
+    return jnp.where(jnp.any(rows != 0, axis=1), ids, V + jnp.arange(len(ids)))
+
+
+def _only_used(ids: Array, rows: Array, V: int) -> Array:
+    return jnp.where((ids < V)[:, None], rows, 0)
 
 
 def _take(ids: Array | None, table: Array) -> Array:
@@ -100,48 +134,61 @@ def _is_none(leaf) -> bool:
     return leaf is None
 
 
-def _is_updates(leaf) -> bool:
-    return isinstance(leaf, RowUpdates)
+class RowRmsState(NamedTuple):
+    """State of :func:`scale_by_row_rms`."""
+
+    count: Params  #: (V,) int32 each, n: gradients that a row has had
+    mean_square: Params  #: (V,) each, q: the mean over them of mean_d g²
 
 
-class RowRssState(NamedTuple):
-    """State of :func:`scale_by_row_rss`."""
+def scale_by_row_rms(power: float = 0.25) -> optax.GradientTransformationExtraArgs:
+    """Gradients by the usual size of their row's, and by a power of how many it had.
 
-    mean_square_sum: Params  #: (V, 1) each: Σ over steps of mean_d g²
+        n_w ← n_w + 1,   q_w ← q_w + (mean_d g_d² − q_w) / n_w      for each g of w
+        update = g / (√k_w · √q_w · n_w^power)
 
-
-def scale_by_row_rss(initial: float = 0.0) -> optax.GradientTransformation:
-    """Row-wise Adagrad: one accumulated square for a row, not one for each number.
-
-        G_w ← G_w + mean_d g_wd²,   update_w = g_w / √G_w
-
-    The step of a row shrinks with the work it has done, so the most frequent words,
-    which take thousands of pairs in one step, cannot run away; and a row's direction
-    is kept, which Adagrad by coordinate does not do. A row that never had a gradient
-    has update 0.
+    A row optimiser: the k_w gradients that w has in a step count one by one, and all
+    are scaled by what n_w and q_w are after the last of them. They were taken at one
+    point and may all say the same; √k keeps such a word from running away (k unrelated
+    ones add up to √k, and so to a step of the usual size). For k = 1, ``power`` ½ is
+    Adagrad by rows, as √(n·q) is the root of the sum of squares; 0 takes steps of one
+    size throughout. One number for a row, not one for each coordinate, keeps the
+    direction of the gradient. A gradient of zero does not count.
 
     Source: Duchi, Hazan & Singer 2011; by rows as in Gupta et al. 2014 and DLRM
-    (Naumov et al. 2019).
+    (Naumov et al. 2019). The power is ours: ¼ is what skip-gram wants, see
+    experiments/README.md.
     """
 
     def init(params):
-        return RowRssState(
-            jax.tree.map(lambda p: jnp.full((p.shape[0], 1), initial, p.dtype), params)
-        )
+        count = jax.tree.map(lambda p: jnp.zeros(len(p), jnp.int32), params)
+        mean_square = jax.tree.map(lambda p: jnp.zeros(len(p), p.dtype), params)
+        return RowRmsState(count, mean_square)
 
-    def update(updates, state, params=None):
+    def one_table(rows, n_V, q_V, ids):
+        square_R = jnp.mean(rows * rows, axis=1)
+        before_R = n_V.at[ids].get(mode="fill", fill_value=0)
+        # Adding 0 in this way makes XLA read before it writes; it copies all V else.
+        one_R = (square_R > 0) + jnp.minimum(before_R, 0)
+        n_V = n_V.at[ids].add(one_R, mode="drop")
+        n_R = n_V.at[ids].get(mode="fill", fill_value=0)
+        k_R, n_R = (
+            jnp.maximum(count, 1).astype(rows.dtype) for count in (n_R - before_R, n_R)
+        )
+        q_R = q_V.at[ids].get(mode="fill", fill_value=0)
+        change_R = jnp.where(square_R > 0, (square_R - q_R) / n_R, 0)
+        q_V = q_V.at[ids].add(change_R.astype(q_V.dtype), mode="drop")
+        q_R = q_V.at[ids].get(mode="fill", fill_value=0)
+        scale_R = jnp.where(q_R > 0, jax.lax.rsqrt(k_R * q_R), 0) * n_R**-power
+        return scale_R[:, None] * rows, n_V, q_V
+
+    def update(updates, state, params=None, *, ids):
         del params
-        total = jax.tree.map(
-            lambda g, G: G + jnp.mean(g * g, axis=1, keepdims=True),
-            updates,
-            state.mean_square_sum,
-        )
-        updates = jax.tree.map(
-            lambda g, G: g * jnp.where(G > 0, jax.lax.rsqrt(G), 0), updates, total
-        )
-        return updates, RowRssState(total)
+        tables = map(one_table, updates, state.count, state.mean_square, ids)
+        updates, count, mean_square = map(Params._make, zip(*tables, strict=True))
+        return updates, RowRmsState(count, mean_square)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def make_schedule(name: str, learning_rate: float, num_steps: int) -> optax.Schedule:
@@ -160,16 +207,27 @@ def make_schedule(name: str, learning_rate: float, num_steps: int) -> optax.Sche
     raise InputError(f"schedule must be linear, cosine or constant, got {name!r}")
 
 
-def make_optimizer(name: str, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """``sgd``, ``adagrad`` (row-wise) or ``adam`` in their dense form.
+def make_optimizer(
+    name: str, schedule: optax.Schedule, power: float = 0.25, dense: bool = False
+) -> optax.GradientTransformationExtraArgs:
+    """``sgd``, ``adagrad`` (:func:`scale_by_row_rms`) or ``adam`` as a row optimiser.
 
-    Wrap it in :func:`on_touched_rows` for row updates.
+    Args:
+      name: which.
+      schedule: step → learning rate.
+      power: of ``adagrad``.
+      dense: Adam by whole tables, whose momentum moves every row; for gradients of
+        shape (V, D).
     """
     scale = {
         "sgd": optax.identity,
-        "adagrad": scale_by_row_rss,
+        "adagrad": lambda: scale_by_row_rms(power),
         "adam": optax.scale_by_adam,
     }
     if name not in scale:
         raise InputError(f"optimizer must be {', '.join(scale)}, got {name!r}")
-    return optax.chain(scale[name](), optax.scale_by_learning_rate(schedule))
+    scaled = scale[name]()
+    if name == "adam" and not dense:
+        scaled = on_touched_rows(scaled)
+    rate = optax.scale_by_learning_rate(schedule)
+    return optax.with_extra_args_support(optax.chain(scaled, rate))

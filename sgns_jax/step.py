@@ -1,8 +1,9 @@
 """One training step: a pure function of the state, the keys and the data.
 
-    blocks of kept tokens → {half-windows, noise words} → rows → gradient → update
+    segment → {subsampling, half-windows}                     once a segment
+    blocks of kept tokens, noise words → rows → gradient → update    a step
 
-All randomness comes from ``fold_in(key, state.step)``.
+All randomness comes from keys folded with the count of segments or of steps.
 """
 
 from collections.abc import Callable
@@ -17,12 +18,7 @@ from jax import Array
 
 from sgns_jax import block, noise, window
 from sgns_jax.config import Config
-from sgns_jax.optimizers import (
-    apply_row_updates,
-    dense_updates,
-    merge_rows,
-    on_touched_rows,
-)
+from sgns_jax.optimizers import add_rows
 from sgns_jax.types import Params
 
 
@@ -47,9 +43,9 @@ class Keys(NamedTuple):
     """The run's random keys, one for each use; each is folded with a count."""
 
     init: Array
-    subsample: Array
-    window: Array
-    noise: Array
+    subsample: Array  #: with the segment's
+    window: Array  #: with the segment's
+    noise: Array  #: with the step's
 
 
 def run_keys(seed: int) -> Keys:
@@ -81,8 +77,24 @@ class Batch(NamedTuple):
     weights: block.BlockWeights  #: how often each (centre, word) score counts
 
 
+def prepare_segment(
+    config: Config, keys: Keys, sampling: Sampling, segment_T: Array, segment: Array
+) -> tuple[window.Windows, Array]:
+    """Subsamples a segment and lays windows; also how many tokens were kept.
+
+    ``segment`` counts from 0 over all epochs; the draws are folded with it.
+    """
+    key_subsample, key_window = (
+        jax.random.fold_in(key, segment) for key in (keys.subsample, keys.window)
+    )
+    kept = window.subsample(key_subsample, segment_T, sampling.keep_V)
+    W, dynamic = config.window, config.dynamic_window
+    half_T = window.half_windows(key_window, segment_T.shape, W, dynamic)
+    return window.lay_windows(kept, half_T, W), kept.size
+
+
 Step = Callable[
-    [TrainState, Keys, Sampling, window.KeptTokens, Array],
+    [TrainState, Keys, Sampling, window.Windows, Array, Array],
     tuple[TrainState, block.LossParts],
 ]
 
@@ -90,29 +102,29 @@ Step = Callable[
 def make_step(config: Config, optimizer: optax.GradientTransformation) -> Step:
     """The pure training step of a configuration, ready for jit, vmap and loops.
 
-    ``step(state, keys, sampling, kept, starts_B)`` reads the blocks that start at
-    the given positions of a subsampled segment, and returns the new state and the
-    loss that these blocks had before it. A start outside the segment is an empty
-    block; a step without pairs changes no parameter.
+    ``step(state, keys, sampling, windows, starts_B, measured)`` reads the blocks that
+    start at the given positions of a segment, and returns the new state and, where
+    ``measured``, the loss that these blocks had before it (else zeros: the loss takes
+    as long as a third of the step). A start outside the segment is an empty block; a
+    step without pairs changes no parameter.
 
     Args:
       config: its model, training and batching settings are built in.
-      optimizer: a dense Optax transformation, see ``make_optimizer``; any other will
-        do that treats rows one by one (or any at all with ``updates="dense"``).
+      optimizer: a row optimiser, see ``sgns_jax.optimizers``; with
+        ``updates="dense"`` any Optax transformation.
     """
     gradients = {"analytic": block.block_gradient, "autodiff": _autodiff_gradient}
     block_gradient = gradients[config.gradient]
     update = _row_update if config.updates == "rows" else _dense_update
+    optimizer = optax.with_extra_args_support(optimizer)
 
-    def step(state, keys, sampling, kept, starts_B):
-        batch = sample_batch(config, state.step, keys, sampling, kept, starts_B)
-        rows = block.BlockRows(
-            v_BCD=state.params.w_in[batch.centers_BC],
-            u_BRD=state.params.w_out[batch.words_BR],
-        )
-        loss, gradient = block_gradient(rows, batch.weights)
-        by_word = merge_gradient(gradient, batch, state.params)
-        params, opt_state = update(optimizer, by_word, state)
+    def step(state, keys, sampling, windows, starts_B, measured=True):
+        batch = sample_batch(config, state.step, keys, sampling, windows, starts_B)
+        rows = read_rows(config, state.params, batch)
+        _, gradient = block_gradient(rows, batch.weights)
+        ids, by_row = rows_of_words(gradient, batch)
+        params, opt_state = update(optimizer, ids, by_row, state)
+        loss = jax.lax.cond(measured, block.block_loss, _no_loss, rows, batch.weights)
         return TrainState(params, opt_state, state.step + 1), loss
 
     return step
@@ -123,18 +135,16 @@ def sample_batch(
     step: Array,
     keys: Keys,
     sampling: Sampling,
-    kept: window.KeptTokens,
+    windows: window.Windows,
     starts_B: Array,
 ) -> Batch:
-    """Draws half-windows and noise words of a step, from keys folded with its count."""
+    """Cuts the blocks of a step and draws its noise words, folded with its count."""
     C, W = config.block_size, config.window
     shared = config.negatives_mode == "shared"
     if not shared:  # each centre is a block of its own
         starts_B, C = (starts_B[:, None] + jnp.arange(C)[None]).ravel(), 1
     (B,) = starts_B.shape
-    key_window = jax.random.fold_in(keys.window, step)
-    half_BC = window.half_windows(key_window, (B, C), W, config.dynamic_window)
-    tokens_BE, mask_BCE = window.cut_blocks(kept, starts_B, half_BC, W)
+    tokens_BE, mask_BCE = window.cut_blocks(windows, starts_B, C, W)
 
     N = config.noise_words if shared else 2 * W * config.negatives
     key_noise = jax.random.fold_in(keys.noise, step)
@@ -149,42 +159,57 @@ def sample_batch(
     return Batch(tokens_BE[:, W : W + C], words_BR, weights)
 
 
-def merge_gradient(gradient: block.BlockRows, batch: Batch, params: Params) -> Params:
-    """The step's gradient by table, as :class:`RowUpdates`: each touched row once.
+def read_rows(config: Config, params: Params, batch: Batch) -> block.BlockRows:
+    """The rows of a batch, in the dtype that the products take them in."""
+    rows = params.w_in[batch.centers_BC], params.w_out[batch.words_BR]
+    if config.product_dtype == "bfloat16":
+        rows = (block.cast(x, jnp.bfloat16) for x in rows)
+    return block.BlockRows(*rows)
 
-    A row is touched if a score of it counts: padding, and positions that no window
-    reaches, are not.
+
+def rows_of_words(gradient: block.BlockRows, batch: Batch) -> tuple[Params, Params]:
+    """The words of each table, (R,), and the gradient by their rows, (R, D).
+
+    A word stands as often as the batch has it; its rows add up.
     """
-    V, D = params.w_in.shape
-    counts_BCR = batch.weights.weight_BCR > 0
+    ids = Params(batch.centers_BC.ravel(), batch.words_BR.ravel())
+    D = gradient.v_BCD.shape[-1]
+    return ids, Params(*(rows.reshape(-1, D) for rows in gradient))
 
-    def merged(ids, rows, touched):
-        return merge_rows(ids.ravel(), rows.reshape(-1, D), touched.ravel(), V)
 
-    return Params(
-        w_in=merged(batch.centers_BC, gradient.v_BCD, jnp.any(counts_BCR, axis=2)),
-        w_out=merged(batch.words_BR, gradient.u_BRD, jnp.any(counts_BCR, axis=1)),
+def _row_update(optimizer, ids, rows, state):
+    updates, opt_state = optimizer.update(rows, state.opt_state, state.params, ids=ids)
+    return Params(*map(add_rows, state.params, ids, updates)), opt_state
+
+
+def _dense_update(optimizer, ids, rows, state):
+    params = state.params
+    tables = zip(params, ids, rows, strict=True)
+    gradient = Params(
+        *(add_rows(jnp.zeros_like(table), i, g) for table, i, g in tables)
     )
+    ids = jax.tree.map(lambda table: jnp.arange(len(table)), params)
+    updates, opt_state = optimizer.update(
+        Params(*gradient), state.opt_state, params, ids=ids
+    )
+    return optax.apply_updates(params, updates), opt_state
 
 
-def _row_update(optimizer, gradient, state):
-    optimizer = on_touched_rows(optimizer)
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-    return Params(*map(apply_row_updates, state.params, updates)), opt_state
-
-
-def _dense_update(optimizer, gradient, state):
-    gradient = Params(*map(dense_updates, state.params, gradient))
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-    return optax.apply_updates(state.params, updates), opt_state
+def _no_loss(rows, weights):
+    shapes = jax.eval_shape(block.block_loss, rows, weights)
+    return jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes)
 
 
 def _autodiff_gradient(rows, weights):
-    """What ``block_gradient`` derives by hand, from ``jax.grad`` of the loss."""
+    """What ``block_gradient`` derives by hand, from ``jax.grad`` of the loss.
+
+    Autodiff rounds it to the dtype of the rows.
+    """
 
     def total(rows):
         parts = block.block_loss(rows, weights)
         return parts.positive + parts.negative, parts
 
     gradient, parts = jax.grad(total, has_aux=True)(rows)
-    return parts, gradient
+    wide = (g.astype(jnp.promote_types(g.dtype, jnp.float32)) for g in gradient)
+    return parts, block.BlockRows(*wide)

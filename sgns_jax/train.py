@@ -1,9 +1,9 @@
 """Training: steps over a segment, jit and donation at one place, fit.
 
-    segment of tokens → subsample → loop of steps → TrainState, loss of the segment
+    segment of tokens → windows → loop of steps → TrainState, metrics of the segment
 
 Everything random is drawn on the device from ``fold_in(run key, count)``: the count
-of segments for subsampling, of steps for windows and noise. Training is therefore a
+of segments for subsampling and windows, of steps for noise. Training is therefore a
 pure function of the configuration, the tokens and the number of segments done.
 """
 
@@ -27,28 +27,36 @@ from sgns_jax.step import (
     init_params,
     make_sampling,
     make_step,
+    prepare_segment,
     run_keys,
 )
 from sgns_jax.types import SENTENCE_END, InputError
 
+
+class SegmentMetrics(NamedTuple):
+    """What a segment's training shows."""
+
+    loss: block.LossParts  #: summed over the steps that were measured
+    pairs: Array  #: int32, positives of all steps
+
+
 SegmentRun = Callable[
-    [TrainState, Keys, Sampling, Array, Array], tuple[TrainState, block.LossParts]
+    [TrainState, Keys, Sampling, Array, Array], tuple[TrainState, SegmentMetrics]
 ]
 
 
 def make_segment_run(config: Config, step: Step) -> SegmentRun:
     """``run(state, keys, sampling, segment_T, segment)``: a segment's steps in a loop.
 
-    Returns the new state and the loss summed over the segment. ``segment`` counts
-    from 0 over all epochs and seeds the subsampling. The number of steps depends on
-    how many tokens are kept; the compiled program does not.
+    ``segment`` counts from 0 over all epochs and seeds subsampling and windows. Every
+    ``loss_every``-th step is measured, the first one always. The number of steps
+    depends on how many tokens are kept; the compiled program does not.
     """
     B, C = config.blocks_per_step, config.block_size
 
     def run(state, keys, sampling, segment_T, segment):
-        key = jax.random.fold_in(keys.subsample, segment)
-        kept = window.subsample(key, segment_T, sampling.keep_V)
-        num_blocks = -(-kept.size // C)
+        windows, kept = prepare_segment(config, keys, sampling, segment_T, segment)
+        num_blocks = -(-kept // C)
         num_steps = -(-num_blocks // B)
 
         def body(i, carry):
@@ -56,11 +64,14 @@ def make_segment_run(config: Config, step: Step) -> SegmentRun:
             # A step's blocks lie evenly over the segment: neighbours in the text
             # repeat each other's words, and repeats in a step act from stale rows.
             starts_B = (jnp.arange(B) * num_steps + i) * C
-            state, loss = step(state, keys, sampling, kept, starts_B)
+            measured = i % config.loss_every == 0
+            state, loss = step(state, keys, sampling, windows, starts_B, measured)
             return state, jax.tree.map(jnp.add, total, loss)
 
         zero = block.LossParts(jnp.float32(0), jnp.float32(0), jnp.int32(0))
-        return jax.lax.fori_loop(0, num_steps, body, (state, zero))
+        state, loss = jax.lax.fori_loop(0, num_steps, body, (state, zero))
+        pairs = jnp.sum(windows.left_T + windows.right_T)
+        return state, SegmentMetrics(loss, pairs)
 
     return run
 
@@ -109,7 +120,8 @@ def make_trainer(config: Config, counts: np.ndarray, num_tokens: int) -> Trainer
     keys, sampling = run_keys(config.seed), make_sampling(config, counts)
     steps = expected_steps(config, counts, num_tokens)
     schedule = make_schedule(config.schedule, config.learning_rate, steps)
-    optimizer = make_optimizer(config.optimizer, schedule)
+    power, dense = config.adagrad_power, config.updates == "dense"
+    optimizer = make_optimizer(config.optimizer, schedule, power, dense)
     run = make_segment_run(config, make_step(config, optimizer))
 
     @jax.jit
@@ -130,11 +142,11 @@ def fit(
     trainer: Trainer,
     tokens: np.ndarray,
     segments_done: int = 0,
-) -> Iterator[tuple[int, TrainState, block.LossParts]]:
-    """Trains, and yields ``(segments done, state, loss of the segment)`` as it goes.
+) -> Iterator[tuple[int, TrainState, SegmentMetrics]]:
+    """Trains, and yields ``(segments done, state, the segment's metrics)`` as it goes.
 
-    Nothing waits for the device: the state and the loss are handed out before they
-    are computed. Read a segment's loss after asking for the next one. The next one
+    Nothing waits for the device: state and metrics are handed out before they are
+    computed. Read a segment's metrics after asking for the next one. The next one
     takes the state's memory: save it or read it before asking.
 
     Args:
@@ -156,10 +168,10 @@ def fit(
         part = tokens[start : start + size]
         segment_T[: len(part)] = part
         _check_ids(segment_T, len(trainer.sampling.keep_V))
-        state, loss = trainer.run(
+        state, metrics = trainer.run(
             state, trainer.keys, trainer.sampling, segment_T, np.int32(segment)
         )
-        yield segment + 1, state, loss
+        yield segment + 1, state, metrics
 
 
 def _check_ids(segment_T: np.ndarray, vocabulary_size: int) -> None:

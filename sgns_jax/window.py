@@ -87,6 +87,39 @@ def half_windows(
     return jnp.full(shape, window, jnp.int32)
 
 
+class Windows(NamedTuple):
+    """The kept tokens of a segment, and how far the window of each one reaches."""
+
+    tokens_T: Array  #: (T,) int32 word ids
+    left_T: Array  #: (T,) int32, contexts to the left of a token, at most W
+    right_T: Array  #: (T,) int32, contexts to its right; both 0 in the padding
+
+
+def lay_windows(kept: KeptTokens, half_T: Array, window: int) -> Windows:
+    """Lays a window around each kept token; it ends where the sentence ends.
+
+    Args:
+      kept: a subsampled segment.
+      half_T: (T,) half-windows, at most ``window``; those of the padding are not read.
+      window: W.
+    """
+    T = kept.tokens_T.shape[0]
+    # Sentences are numbered upwards, so the neighbours of a token that are of its
+    # sentence stand next to it: counting them says how far the sentence goes.
+    is_token = jnp.arange(T) < kept.size
+    sentences_T = jnp.where(is_token, kept.sentences_T, -1)
+    beyond = jnp.full((window,), -2)
+    around = jnp.concatenate([beyond, sentences_T, beyond])
+
+    def neighbours(offsets):
+        same = (around[window + d : window + d + T] == sentences_T for d in offsets)
+        return sum(x.astype(jnp.int32) for x in same)
+
+    limits = neighbours(range(-window, 0)), neighbours(range(1, window + 1))
+    reach = (jnp.where(is_token, jnp.minimum(half_T, n), 0) for n in limits)
+    return Windows(kept.tokens_T, *reach)
+
+
 class Blocks(NamedTuple):
     """B blocks of C centres and the E = C + 2W positions around each."""
 
@@ -95,30 +128,30 @@ class Blocks(NamedTuple):
 
 
 def cut_blocks(
-    kept: KeptTokens, starts_B: Array, half_BC: Array, window: int
+    windows: Windows, starts_B: Array, block_size: int, window: int
 ) -> Blocks:
     """Cuts blocks out of a segment and says which pairs in them are positives.
 
-    (c, e) is a pair if e is not c itself, at most c's half-window away, in the same
-    sentence, and both are tokens of the segment: windows end where sentences end.
+    (c, e) is a pair if e is not c itself and lies in the window of c.
 
     Args:
-      kept: a subsampled segment.
-      starts_B: (B,) position of each block's first centre.
-      half_BC: (B, C) half-windows, at most ``window``.
+      windows: a segment, see :func:`lay_windows`.
+      starts_B: (B,) position of each block's first centre; one outside the segment
+        is an empty block.
+      block_size: C.
       window: W.
     """
-    C = half_BC.shape[1]
-    E = C + 2 * window
+    T, C, E = windows.tokens_T.shape[0], block_size, block_size + 2 * window
     position_BE = starts_B[:, None] - window + jnp.arange(E)[None]
-    inside_BE = (position_BE >= 0) & (position_BE < kept.size)
-    # Made safe by hand, not by JAX's clamping: what is outside is masked below.
+    inside_BE = (position_BE >= 0) & (position_BE < T)
+    # Made safe by hand, not by JAX's clamping: what is outside is in no window.
     position_BE = jnp.where(inside_BE, position_BE, 0)
-    tokens_BE = kept.tokens_T[position_BE]
-    sentences_BE = jnp.where(inside_BE, kept.sentences_T[position_BE], -1)
-    sentences_BC = sentences_BE[:, window : window + C]
-    distance_CE = jnp.abs(jnp.arange(E)[None] - window - jnp.arange(C)[:, None])
-    near_BCE = (distance_CE[None] <= half_BC[:, :, None]) & (distance_CE > 0)[None]
-    same_BCE = sentences_BC[:, :, None] == sentences_BE[:, None, :]
-    real_BCE = (sentences_BE >= 0)[:, None, :]
-    return Blocks(tokens_BE, near_BCE & same_BCE & real_BCE)
+    centers_BC = position_BE[:, window : window + C]
+    inside_BC = inside_BE[:, window : window + C]
+    left_BC1, right_BC1 = (
+        jnp.where(inside_BC, reach_T[centers_BC], 0)[:, :, None]
+        for reach_T in (windows.left_T, windows.right_T)
+    )
+    offset_1CE = (jnp.arange(E)[None] - window - jnp.arange(C)[:, None])[None]
+    near_BCE = (-left_BC1 <= offset_1CE) & (offset_1CE <= right_BC1)
+    return Blocks(windows.tokens_T[position_BE], near_BCE & (offset_1CE != 0))

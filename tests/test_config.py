@@ -35,6 +35,9 @@ BAD = {
     "noise_words": [0],
     "blocks_per_step": [0],
     "segment_tokens": [15],
+    "adagrad_power": [-0.1, 1.5, math.nan],
+    "product_dtype": ["float16"],
+    "loss_every": [0],
 }
 
 

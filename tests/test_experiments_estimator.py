@@ -184,11 +184,11 @@ def without_mask(right):
 
 
 def without_sentences(right):
-    def cut(kept, starts_B, half_BC, W):
+    def lay(kept, half_T, W):
         sentences_T = jnp.zeros_like(kept.sentences_T)
-        return right(kept._replace(sentences_T=sentences_T), starts_B, half_BC, W)
+        return right(kept._replace(sentences_T=sentences_T), half_T, W)
 
-    return cut
+    return lay
 
 
 def counting_all(right):
@@ -200,7 +200,7 @@ FAULTS = {
     "K/N forgotten": (block, "shared_weights", without_division, SHARED, "keep"),
     "mask ignored": (block, "shared_weights", without_mask, SHARED, "keep"),
     "no pair, yet noise": (block, "independent_weights", without_mask, ALONE, "keep"),
-    "sentence ends ignored": (window, "cut_blocks", without_sentences, SHARED, "skip"),
+    "sentence ends ignored": (window, "lay_windows", without_sentences, SHARED, "skip"),
     "skip ignored": (block, "counted", counting_all, ALONE, "skip"),
 }  # fmt: skip
 

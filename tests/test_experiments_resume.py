@@ -13,6 +13,7 @@ from experiments.workdir import Workdir
 from sgns_jax import fit, load_corpus, make_trainer
 from sgns_jax.block import LossParts
 from sgns_jax.config import Config
+from sgns_jax.train import SegmentMetrics
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 from tests.test_experiments_train import SMALL, Killed, run, text  # noqa: F401
@@ -140,9 +141,10 @@ def test_speed_counts_raw_words_and_losses_the_last_epoch():
 
 def metrics_line(positive, negative, pairs):
     loss = LossParts(jnp.float32(positive), jnp.float32(negative), jnp.int32(pairs))
+    metrics = SegmentMetrics(loss, jnp.int32(20 * pairs))
     schedule = (0.1 * jnp.arange(10)).__getitem__
     return report.metrics_line(
-        3, 8, Config(epochs=4), schedule, jnp.int32(8), loss, 2.5
+        3, 8, Config(epochs=4), schedule, jnp.int32(8), metrics, 2.5
     )
 
 
@@ -150,7 +152,7 @@ def test_a_line_of_metrics():
     got = metrics_line(6.0, 12.0, 3)
     assert got.pop("learning_rate") == pytest.approx(0.7)  # of step 8, counted from 1
     assert got == {
-        "segment": 3, "epoch": 1.5, "step": 8, "seconds": 2.5, "pairs": 3,
+        "segment": 3, "epoch": 1.5, "step": 8, "seconds": 2.5, "pairs": 60,
         "loss": 6.0, "positive_loss": 2.0, "negative_loss": 4.0,
     }  # fmt: skip
     assert metrics_line(0.0, 0.0, 0)["loss"] == 0  # no 0/0

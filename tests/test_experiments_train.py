@@ -76,7 +76,7 @@ def test_everything_is_there_at_the_end(run, text, tmp_path):
     assert lines[-1]["epoch"] == 2
     assert sum(line["pairs"] for line in lines) == result["pairs"]
     rates = [line["learning_rate"] for line in lines]
-    assert rates == sorted(rates, reverse=True) and 0.15 < rates[0] < 0.2001
+    assert rates == sorted(rates, reverse=True) and 0.07 < rates[0] < 0.1001
 
     status, out, _ = run(f"--corpus={text}", f"--workdir={work}", *SMALL)
     assert status == 0 and out.startswith("This run is finished")
@@ -131,10 +131,17 @@ def test_interruption_says_how_to_go_on(run, text, tmp_path, monkeypatch):
 
 
 def test_analytic_and_autodiff_give_the_same_vectors(run, text, tmp_path):
-    matrices = []
+    """In float32: through bfloat16 rows, autodiff rounds the gradient as well."""
+    matrices, same = [], "--product_dtype=float32"
     for gradient in ("analytic", "autodiff"):
         work = tmp_path / gradient
-        run(f"--corpus={text}", f"--workdir={work}", f"--gradient={gradient}", *SMALL)
+        run(
+            f"--corpus={text}",
+            f"--workdir={work}",
+            f"--gradient={gradient}",
+            same,
+            *SMALL,
+        )
         matrices.append(WordVectors.load(work / "vectors.txt").matrix)
     np.testing.assert_allclose(*matrices, rtol=1e-3, atol=1e-4)
     assert np.max(np.abs(matrices[0])) > 0.1

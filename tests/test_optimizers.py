@@ -9,41 +9,53 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgns_jax.optimizers import (
-    RowUpdates,
-    apply_row_updates,
-    dense_updates,
+    add_rows,
     make_optimizer,
     make_schedule,
     merge_rows,
     on_touched_rows,
+    scale_by_row_rms,
 )
 from sgns_jax.types import InputError, Params
 
 V, D, R = 9, 3, 12
-jit_merge = jax.jit(merge_rows, static_argnums=3)
+ALL = Params(jnp.arange(V), jnp.arange(V))  #: ids of a dense gradient
+jit_merge = jax.jit(merge_rows)
 
 
-def random_step(seed, ids_below=V):
-    """Ids with repeats and untouched places, and their rows, for one table."""
+def random_rows(seed, ids_below=V):
+    """Ids with repeats and their rows for one table; some rows are zero."""
     rng = np.random.default_rng(seed)
     ids = rng.integers(0, ids_below, R).astype(np.int32)
-    rows = rng.normal(size=(R, D)).astype(np.float32)
-    return ids, rows, rng.random(R) < 0.8
+    rows = rng.normal(size=(R, D)) * (rng.random((R, 1)) < 0.8)
+    return ids, rows.astype(np.float32)
+
+
+def random_step(seed):
+    """Ids and rows for both tables."""
+    both = random_rows(2 * seed, 5), random_rows(2 * seed + 1, 5)
+    return map(Params._make, zip(*both, strict=True))
+
+
+def dense(ids, rows):
+    return jax.tree.map(lambda i, g: add_rows(jnp.zeros((V, D)), i, g), ids, rows)
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 10**6))
 def test_merge_adds_repeats_and_names_each_row_once(seed):
-    ids, rows, touched = random_step(seed)
-    updates = jit_merge(ids, rows, touched, V)
+    """Whatever was left in the scratch array, V − 1 or R or a negative number."""
+    ids, rows = random_rows(seed)
+    garbage = np.random.default_rng(seed).integers(-5, 50, V).astype(np.int32)
+    merged = jit_merge(garbage, ids, rows)
     want = np.zeros((V, D))
-    np.add.at(want, ids[touched], rows[touched])
-    got = dense_updates(jnp.zeros((V, D)), updates)
+    np.add.at(want, ids, rows)
+    got = add_rows(jnp.zeros((V, D)), merged.ids, merged.rows)
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
-    assert len(set(np.asarray(updates.ids))) == R
-    used = np.asarray(updates.ids)[np.asarray(updates.ids) < V]
-    assert sorted(used) == sorted(set(ids[touched]))
-    assert not np.any(np.asarray(updates.rows)[np.asarray(updates.ids) >= V])
+    assert len(set(np.asarray(merged.ids))) == R
+    used = np.asarray(merged.ids)[np.asarray(merged.ids) < V]
+    assert sorted(used) == sorted(set(ids))
+    assert not np.any(np.asarray(merged.rows)[np.asarray(merged.ids) >= V])
 
 
 def run(optimizer, rowwise, steps=6):
@@ -53,72 +65,89 @@ def run(optimizer, rowwise, steps=6):
     form = on_touched_rows(optimizer) if rowwise else optimizer
     state = form.init(params)
     for step in range(steps):
-        updates = Params(
-            merge_rows(*random_step(2 * step, 5), V),
-            merge_rows(*random_step(2 * step + 1, 5), V),
-        )
+        ids, rows = random_step(step)
         if rowwise:
-            updates, state = form.update(updates, state, params)
-            params = Params(*map(apply_row_updates, params, updates))
+            updates, state = form.update(rows, state, params, ids=ids)
+            params = jax.tree.map(add_rows, params, ids, updates)
         else:
-            dense = Params(*map(dense_updates, params, updates))
-            dense, state = form.update(dense, state, params)
-            params = optax.apply_updates(params, dense)
-    return params, state
+            updates, state = form.update(dense(ids, rows), state, params)
+            params = optax.apply_updates(params, updates)
+    return params, state.inner if rowwise else state
 
 
-# What treats rows one by one and leaves a row with zero gradient alone.
-EXACT = {
-    "sgd": make_optimizer("sgd", optax.linear_schedule(0.1, 0.01, 5)),
-    "adagrad": make_optimizer("adagrad", optax.linear_schedule(0.1, 0.01, 5)),
-    "optax.sgd": optax.sgd(0.1),
-    "optax.adagrad": optax.adagrad(0.1),
-}
-
-
-@pytest.mark.parametrize("name", EXACT)
-def test_row_form_is_exactly_the_dense_form(name):
-    rows, row_state = run(EXACT[name], rowwise=True)
-    dense, dense_state = run(EXACT[name], rowwise=False)
-    jax.tree.map(np.testing.assert_array_equal, (rows, row_state), (dense, dense_state))
-    start, _ = run(EXACT[name], rowwise=True, steps=0)
+@pytest.mark.parametrize("optimizer", [optax.sgd(0.1), optax.adagrad(0.1)])
+def test_touched_rows_are_exactly_the_dense_form(optimizer):
+    """Of what treats rows one by one and leaves a row with zero gradient alone."""
+    rows, row_state = run(optimizer, rowwise=True)
+    all_rows, dense_state = run(optimizer, rowwise=False)
+    jax.tree.map(
+        np.testing.assert_array_equal, (rows, row_state), (all_rows, dense_state)
+    )
+    start, _ = run(optimizer, rowwise=True, steps=0)
     assert np.any(rows.w_in != start.w_in)
 
 
 def test_adam_on_touched_rows_leaves_the_others_alone():
     """Dense Adam's momentum moves rows that a step never read; the row form's not."""
-
-    def second_step(form, first, second, state, params):
-        _, state = form.update(first, state, params)
-        return form.update(second, state, params)
-
     params = Params(jnp.ones((V, D)), jnp.ones((V, D)))
-    ones, all_touched = jnp.ones((1, D)), jnp.array([True])
-    first, second = (
-        Params(*[merge_rows(jnp.array([word]), ones, all_touched, V)] * 2)
-        for word in (2, 3)
-    )
+    ids, ones = (Params(*[jnp.array([w])] * 2) for w in (2, 3)), jnp.ones((1, D))
+    first, second = ids
+    rows = Params(ones, ones)
     adam = make_optimizer("adam", optax.constant_schedule(0.1))
-    form = on_touched_rows(adam)
-    updates, _ = second_step(form, first, second, form.init(params), params)
-    moved = dense_updates(params.w_in, updates.w_in)
+    _, state = adam.update(rows, adam.init(params), params, ids=first)
+    updates, _ = adam.update(rows, state, params, ids=second)
+    moved = dense(second, updates).w_in
     assert set(np.flatnonzero(np.any(moved != 0, axis=1))) == {3}
 
-    dense = [Params(*map(dense_updates, params, u)) for u in (first, second)]
-    updates, _ = second_step(adam, *dense, adam.init(params), params)
+    whole = make_optimizer("adam", optax.constant_schedule(0.1), dense=True)
+    _, state = whole.update(dense(first, rows), whole.init(params), params, ids=ALL)
+    updates, _ = whole.update(dense(second, rows), state, params, ids=ALL)
     assert set(np.flatnonzero(np.any(updates.w_in != 0, axis=1))) == {2, 3}
 
 
 def test_row_adagrad_by_hand():
-    # G = 0 + mean(3², 4²) = 12.5, then 12.5 + 12.5: steps g/√12.5, then g/√25.
-    adagrad = make_optimizer("adagrad", optax.constant_schedule(1.0))
+    # Power ½: Σ mean_d g² = mean(3², 4²) = 12.5, then 25: steps g/√12.5, then g/√25.
+    # Power ¼ takes steps √√n longer; power 0 divides by the mean size, √12.5, always.
     params = Params(jnp.zeros((2, 2)), jnp.zeros((1, 2)))
     gradient = Params(jnp.array([[3.0, 4.0], [0, 0]]), jnp.zeros((1, 2)))
-    state = adagrad.init(params)
-    for root in (np.sqrt(12.5), 5):
-        updates, state = adagrad.update(gradient, state, params)
-        np.testing.assert_allclose(updates.w_in[0], [-3 / root, -4 / root], rtol=1e-6)
-        np.testing.assert_array_equal(updates.w_in[1], [0, 0])  # no 0/0
+    ids = Params(jnp.arange(2), jnp.arange(1))
+    for power in (0.5, 0.25, 0.0):
+        rate = optax.constant_schedule(1.0)
+        adagrad = make_optimizer("adagrad", rate, power)
+        state = adagrad.init(params)
+        for n in (1, 2, 3):
+            updates, state = adagrad.update(gradient, state, params, ids=ids)
+            size = np.sqrt(12.5) * n**power
+            want = [-3 / size, -4 / size]
+            np.testing.assert_allclose(updates.w_in[0], want, rtol=1e-6)
+            np.testing.assert_array_equal(updates.w_in[1], [0, 0])  # no 0/0
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10**4), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+def test_row_adagrad_counts_repeats_one_by_one(seed, power):
+    """Against plain loops over what each word has had; zero gradients do not count."""
+    optimizer = scale_by_row_rms(power)
+    update = jax.jit(optimizer.update)
+    tables = Params(jnp.zeros((V, D)), jnp.zeros((V, D)))
+    state, had = optimizer.init(tables), ({}, {})
+    for step in range(3):
+        ids, rows = random_step(seed + step)
+        updates, state = update(rows, state, tables, ids=ids)
+        for table, squares in enumerate(had):
+            before = {word: len(seen) for word, seen in squares.items()}
+            for word, g in zip(ids[table], rows[table], strict=True):
+                if np.any(g):
+                    squares.setdefault(int(word), []).append(
+                        np.mean(g.astype(float) ** 2)
+                    )
+            for word, g, got in zip(
+                ids[table], rows[table], updates[table], strict=True
+            ):
+                seen = squares.get(int(word), [1.0])
+                k = max(len(seen) - before.get(int(word), 0), 1)
+                want = g / (np.sqrt(k * np.mean(seen)) * len(seen) ** power)
+                np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
 
 
 def test_sgd_by_hand():
@@ -133,38 +162,47 @@ def test_the_optimizer_sees_the_touched_rows_of_the_params():
     """Weight decay on touched rows: −lr·(g + 0.1·p) there, nothing elsewhere."""
     decay = optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.5))
     params = Params(*jnp.arange(2.0 * V * D).reshape(2, V, D))
-    gradient = Params(*(merge_rows(*random_step(seed, 5), V) for seed in (0, 1)))
+    ids, rows = random_step(0)
     form = on_touched_rows(decay)
-    updates, _ = form.update(gradient, form.init(params), params)
-    for table, row_updates, g in zip(params, updates, gradient, strict=True):
-        got, g = (dense_updates(table, x) for x in (row_updates, g))
+    updates, _ = form.update(rows, form.init(params), params, ids=ids)
+    both = zip(params, dense(ids, updates), dense(ids, rows), strict=True)
+    for table, got, g in both:
         touched = np.any(np.asarray(g) != 0, axis=1)
         want = np.where(touched[:, None], -0.5 * (g + 0.1 * table), 0)
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
         assert 0 < touched.sum() < V
 
 
-def test_row_updates_compile_once():
+@pytest.mark.parametrize("name", ["adagrad", "adam"])
+def test_row_updates_compile_once(name):
     traces = []
 
     @jax.jit
-    def update(updates, state, params):
+    def update(rows, state, params, ids):
         traces.append(1)
-        return form.update(updates, state, params)
+        return optimizer.update(rows, state, params, ids=ids)
 
-    form = on_touched_rows(EXACT["adagrad"])
+    optimizer = make_optimizer(name, optax.constant_schedule(1.0))
     params = Params(jnp.ones((V, D)), jnp.ones((V, D)))
-    state = form.init(params)
+    state = optimizer.init(params)
     for seed in range(3):
-        rows = jit_merge(*random_step(seed), V)
-        _, state = update(Params(rows, rows), state, params)
+        ids, rows = random_step(seed)
+        _, state = update(rows, state, params, ids)
     assert len(traces) == 1  # the state keeps its shapes and types
 
 
-def test_updates_out_of_range_touch_nothing():
-    table = jnp.ones((V, D))
-    updates = RowUpdates(jnp.array([V, V + 1]), jnp.ones((2, D)))
-    np.testing.assert_array_equal(apply_row_updates(table, updates), table)
+@pytest.mark.parametrize("name", ["sgd", "adagrad", "adam"])
+def test_ids_out_of_range_touch_nothing(name):
+    optimizer = make_optimizer(name, optax.constant_schedule(1.0))
+    params = Params(jnp.ones((V, D)), jnp.ones((V, D)))
+    state = optimizer.init(params)
+    ids = Params(*[jnp.array([V, V + 7])] * 2)
+    rows = Params(*[jnp.ones((2, D))] * 2)
+    updates, after = optimizer.update(rows, state, params, ids=ids)
+    moved = jax.tree.map(add_rows, params, ids, updates)
+    jax.tree.map(np.testing.assert_array_equal, moved, params)
+    tables = [x for x in jax.tree.leaves(after) if x.shape[:1] == (V,)]
+    assert all(not np.any(table) for table in tables)
 
 
 def test_schedules():
@@ -185,10 +223,9 @@ def test_unknown_names():
         make_schedule("step", 0.2, 100)
 
 
-def test_half_precision_tables_take_float32_updates():
-    table = jnp.ones((V, D), jnp.bfloat16)
-    updates = RowUpdates(jnp.array([2, V]), jnp.full((2, D), 0.25, jnp.float32))
-    moved = apply_row_updates(table, updates)
+def test_half_precision_tables_take_float32_rows():
+    table, rows = jnp.ones((V, D), jnp.bfloat16), jnp.full((2, D), 0.25)
+    moved = add_rows(table, jnp.array([2, V]), rows)
     assert moved.dtype == jnp.bfloat16
     np.testing.assert_array_equal(moved[2], jnp.full(D, 1.25))
     np.testing.assert_array_equal(moved[3], jnp.ones(D))

@@ -1,5 +1,6 @@
 """Subsampling, windows and blocks against plain loops."""
 
+import functools
 import itertools
 
 import jax
@@ -15,12 +16,17 @@ from sgns_jax.window import (
     cut_blocks,
     half_windows,
     keep_probability,
+    lay_windows,
     subsample,
 )
 from tests import oracle
 
 KEY = jax.random.key(0)
-jit_cut = jax.jit(cut_blocks, static_argnums=3)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def jit_cut(kept, half_T, starts_B, block, window):
+    return cut_blocks(lay_windows(kept, half_T, window), starts_B, block, window)
 
 
 @pytest.mark.parametrize(("rule", "kept"), [("word2vec", 0.911), ("paper", 0.577)])
@@ -106,9 +112,9 @@ def block_pairs(sentences, half, window, block):
     padded[0, :size], padded[1, :size] = tokens, numbers
     kept = KeptTokens(*jnp.asarray(padded), jnp.int32(size))
     starts = np.arange(0, room, block)  # the last blocks are beyond the end
-    half_BC = np.ones((len(starts), block), np.int32)
-    half_BC.flat[:size] = half
-    blocks = jit_cut(kept, jnp.asarray(starts), jnp.asarray(half_BC), window)
+    half_T = np.full(room, window, np.int32)
+    half_T[:size] = half
+    blocks = jit_cut(kept, half_T, starts, block, window)
     blocks = jax.tree.map(np.asarray, blocks)
     pairs = []
     for b, c, e in np.argwhere(blocks.mask_BCE):

@@ -110,9 +110,10 @@ def _blocks(params, rule, shared):
 
     def of_tuple(noise_N):
         starts_B = jnp.arange(0, len(TOKENS), C)
-        half_BC = jnp.full((len(starts_B), C), W)
         kept = (jnp.asarray(x, jnp.int32) for x in (TOKENS, SENTENCES, len(TOKENS)))
-        blocks = window.cut_blocks(window.KeptTokens(*kept), starts_B, half_BC, W)
+        half_T = jnp.full(len(TOKENS), W)
+        windows = window.lay_windows(window.KeptTokens(*kept), half_T, W)
+        blocks = window.cut_blocks(windows, starts_B, C, W)
         noise_BN = jnp.tile(noise_N[None], (len(starts_B), 1))
         weights = weights_of(*blocks, noise_BN, collisions=rule)
         centers_BC = blocks.tokens_BE[:, W : W + C]

@@ -25,7 +25,8 @@ from experiments.estimation.sampling import noise_probabilities
 from sgns_jax import block, window
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
-from sgns_jax.step import make_sampling, merge_gradient, run_keys, sample_batch
+from sgns_jax.optimizers import merge_rows
+from sgns_jax.step import make_sampling, rows_of_words, run_keys, sample_batch
 from sgns_jax.types import InputError, Params
 
 J = 32  #: directions that the gradient is projected on
@@ -37,7 +38,7 @@ class Study(NamedTuple):
     config: Config
     counts: np.ndarray  #: (V,) of the corpus
     params: Params
-    kept: window.KeptTokens
+    windows: window.Windows  #: of the kept words; all of them reach W far
     pairs_P2: np.ndarray  #: the positives: (P, 2) centre and context words
 
 
@@ -60,8 +61,10 @@ def make_study(config: Config, corpus: Corpus, params: Params) -> Study:
             f"corpus {config.corpus} has no pairs among its first words: no sentence "
             "keeps two of them; give longer lines, a lower --min_count or --subsample=0"
         )
-    config = dataclasses.replace(config, dynamic_window=False, blocks_per_step=1)
-    return Study(config, counts, params, kept, np.array(near))
+    config = dataclasses.replace(config, blocks_per_step=1)
+    half_T = window.half_windows(key, segment_T.shape, W, dynamic=False)
+    windows = window.lay_windows(kept, half_T, W)
+    return Study(config, counts, params, windows, np.array(near))
 
 
 def _float64(study: Study) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +149,7 @@ def measure(study: Study, config: Config, key: jax.Array, draws: int) -> Point:
     sampling = make_sampling(config, study.counts)
     # The exponent is in the sampling table: one compiled program for all of them.
     static = dataclasses.replace(config, noise_exponent=0.75)
-    text = study.params, study.kept
+    text = study.params, study.windows
     samples = _draw(static, draws, *text, sampling, key, mean, directions)
     deviation_M, along_M, on_MJ = (np.asarray(x, np.float64) for x in samples)
     expected_J = sum(
@@ -167,7 +170,7 @@ def _directions(seed, params):
 
 
 @partial(jax.jit, static_argnames=("config", "draws"))
-def _draw(config, draws, params, kept, sampling, key, mean, directions):
+def _draw(config, draws, params, windows, sampling, key, mean, directions):
     """M steps' gradients, each as |g − mean|² − |mean|², g·mean and g·directions.
 
     The gradient is made as a training step makes it. That the sums are of float32
@@ -177,10 +180,14 @@ def _draw(config, draws, params, kept, sampling, key, mean, directions):
     starts_B = jnp.zeros(1, jnp.int32)
 
     def one(step):
-        batch = sample_batch(config, step, keys, sampling, kept, starts_B)
+        batch = sample_batch(config, step, keys, sampling, windows, starts_B)
         rows = params.w_in[batch.centers_BC], params.w_out[batch.words_BR]
         _, gradient = block.block_gradient(block.BlockRows(*rows), batch.weights)
-        by_word = merge_gradient(gradient, batch, params)
+        tables = map(len, params), *rows_of_words(gradient, batch)
+        by_word = (
+            merge_rows(jnp.zeros(V, jnp.int32), ids, rows)
+            for V, ids, rows in zip(*tables, strict=True)
+        )
         parts = map(_statistics, by_word, mean, directions)
         return jax.tree.map(jnp.add, *parts)
 
@@ -189,7 +196,7 @@ def _draw(config, draws, params, kept, sampling, key, mean, directions):
 
 def _statistics(gradient, mean_VD, direction):
     """One table's share; rows that the step does not touch add |mean|² to the first."""
-    ids_R, rows_RD = gradient
+    ids_R, rows_RD, _ = gradient
     x_JV, y_JD = direction
     mean_RD = mean_VD.at[ids_R].get(mode="fill", fill_value=0)
     x_JR = x_JV.at[:, ids_R].get(mode="fill", fill_value=0)

@@ -64,9 +64,10 @@ def sample_pairs(key: Array, segment_T: Array, keep_V: Array, W: int):
     """
     key_subsample, key_window = jax.random.split(key)
     kept = window.subsample(key_subsample, segment_T, keep_V)
+    half_T = window.half_windows(key_window, segment_T.shape, W, dynamic=True)
     starts_B = jnp.arange(0, len(segment_T), _C)
-    half_BC = window.half_windows(key_window, (len(starts_B), _C), W, dynamic=True)
-    tokens_BE, mask_BCE = window.cut_blocks(kept, starts_B, half_BC, W)
+    windows = window.lay_windows(kept, half_T, W)
+    tokens_BE, mask_BCE = window.cut_blocks(windows, starts_B, _C, W)
     offset_CE = jnp.arange(_C + 2 * W)[None] - W - jnp.arange(_C)[:, None]
     centers_BC1 = tokens_BE[:, W : W + _C, None]
     return centers_BC1, tokens_BE[:, None, :], jnp.abs(offset_CE), mask_BCE

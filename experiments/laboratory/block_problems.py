@@ -21,9 +21,10 @@ from experiments.laboratory.problems import (
     as_terms,
     random_params,
 )
-from sgns_jax import block, step, window
+from sgns_jax import block, step
 from sgns_jax.config import Config
 from sgns_jax.loss import Collisions
+from sgns_jax.optimizers import on_touched_rows
 from sgns_jax.types import SENTENCE_END, Params
 
 D = 4
@@ -137,12 +138,12 @@ def trainer_config(mode: str, rule: Collisions) -> Config:
     return Config(
         dim=D, window=2, negatives=3, noise_words=4, block_size=4, blocks_per_step=4,
         subsample=0.0, dynamic_window=False, negatives_mode=mode, collisions=rule,
-        noise_exponent=EXPONENT,
+        noise_exponent=EXPONENT, product_dtype="float32",
     )  # fmt: skip
 
 
 def _recorder() -> optax.GradientTransformation:
-    """An optimiser whose state is the gradient it was last given, row by row."""
+    """A row optimiser whose state is the gradient it was last given, repeats merged."""
 
     def init(params):
         def zeros(table):
@@ -150,7 +151,8 @@ def _recorder() -> optax.GradientTransformation:
 
         return jax.tree.map(zeros, params)
 
-    return optax.GradientTransformation(init, lambda updates, *_: (updates, updates))
+    keeper = optax.GradientTransformation(init, lambda updates, *_: (updates, updates))
+    return on_touched_rows(keeper)
 
 
 def trainer_quantity(mode: str, rule: Collisions) -> Quantity:
@@ -164,7 +166,7 @@ def trainer_quantity(mode: str, rule: Collisions) -> Quantity:
     def step_gradient(params, inputs, sampled):
         del sampled  # the step samples anew, from the same key
         state = step.TrainState(params, optimizer.init(params), jnp.int32(0))
-        return one_step(state, *inputs)[0].opt_state
+        return one_step(state, *inputs)[0].opt_state.inner
 
     def step_loss(params, inputs, sampled):
         del inputs
@@ -187,7 +189,7 @@ def trainer(quantity: Quantity, dtype: str) -> Problem:
     sampling = step.make_sampling(config, COUNTS_V)
     stream = [word for s in SENTENCES for word in (*s, SENTENCE_END)]
     starts_B = np.arange(config.blocks_per_step) * config.block_size
-    kept, sampled = _sampler(quantity)(
+    windows, sampled = _sampler(quantity)(
         keys, sampling, np.array(stream, np.int32), starts_B
     )
     shared = config.negatives_mode == "shared"
@@ -195,7 +197,7 @@ def trainer(quantity: Quantity, dtype: str) -> Problem:
     noise_BN = np.asarray(sampled.words_BR)[:, E:]
     terms = as_terms(_trainer_terms(config, noise_BN))
     params = random_params(6, (V, V), D, dtype)
-    data = (keys, sampling, kept, starts_B), sampled
+    data = (keys, sampling, windows, starts_B), sampled
     return Problem(quantity, "three sentences", params, data, terms)
 
 
@@ -205,8 +207,9 @@ def _sampler(quantity: Quantity):
     config = trainer_config(*quantity.name.split()[1:])
 
     def sample(keys, sampling, segment_T, starts_B):
-        kept = window.subsample(keys.subsample, segment_T, sampling.keep_V)
-        return kept, step.sample_batch(config, 0, keys, sampling, kept, starts_B)
+        windows, _ = step.prepare_segment(config, keys, sampling, segment_T, 0)
+        batch = step.sample_batch(config, 0, keys, sampling, windows, starts_B)
+        return windows, batch
 
     return jax.jit(sample, compiler_options=REFERENCE)
 

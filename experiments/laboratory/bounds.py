@@ -95,6 +95,11 @@ def of_derived(problem: Problem, found: Sizes, result_dtype: str) -> Bound:
     smallest = max(_smallest(arithmetic), _smallest(result_dtype))
     units, half = np.max(found.roundings), compute / 2
     limit, why = half * units, f"{units:.0f} roundings of ε/2 = {half:.1e}"
+    rounded = _eps(problem.dtype)
+    if problem.quantity.name.startswith(("block", "trainer")) and rounded > compute:
+        # The products of a block take G = ∂L/∂S in the dtype of the rows.
+        limit, why = limit + rounded / 2, f"{why}, one of {rounded / 2:.1e} in G"
+        smallest = max(smallest, _smallest(problem.dtype))
     if result > compute:
         limit, why = limit + result / 2, f"{why}, one of {result / 2:.1e} at the end"
     return Bound(limit, why, smallest)

@@ -142,13 +142,10 @@ def _overwritten(like, *updates):
     return total
 
 
-def _merged_by_overwriting(ids, rows, touched, num_rows):
-    merged = merge_rows(ids, rows, touched, num_rows)
-    (R,) = ids.shape
-    place = jnp.arange(R)
-    same = (ids[:, None] == ids[None, :]) & touched[None, :]
-    last = jnp.max(jnp.where(same, place[None, :], -1), axis=1)
-    return merged._replace(rows=rows[last])
+def _merged_by_overwriting(place_V, ids, rows):
+    merged = merge_rows(place_V, ids, rows)
+    is_used_R1 = (merged.ids < len(place_V))[:, None]
+    return merged._replace(rows=jnp.where(is_used_R1, rows, 0))
 
 
 def _unmasked_shared(tokens_BE, mask_BCE, noise_BN, num_negatives, collisions):
@@ -175,15 +172,10 @@ def _one_table(params, centers, contexts, negatives, collisions="keep"):
     return Params(right.w_in + right.w_out, jnp.zeros_like(params.w_out))
 
 
-def _one_merged_table(by_rows, batch, params):
-    right = merge_gradient(by_rows, batch, params)
-    both = [
-        jnp.concatenate([getattr(table, part) for table in right])
-        for part in ("ids", "rows")
-    ]
-    V = len(params.w_in)
-    w_in = optimizers.merge_rows(*both, both[0] < V, V)
-    return Params(w_in, right.w_out._replace(rows=0 * right.w_out.rows))
+def _one_table_of_rows(gradient, batch):
+    ids, rows = rows_of_words(gradient, batch)
+    both = jnp.concatenate(ids), jnp.concatenate(rows)
+    return tuple(Params(x, 0 * x) for x in both)
 
 
 def _frozen(key, table, shape):
@@ -199,7 +191,7 @@ def _other_exponent(counts, exponent):
 gradient_rows, batch_gradient = gradient.row_gradient, gradient.batch_gradient
 expected_gradient, block_gradient = gradient.expected_gradient, block.block_gradient
 shared_weights, independent_weights = block.shared_weights, block.independent_weights
-merge_rows, merge_gradient = step.merge_rows, step.merge_gradient
+merge_rows, rows_of_words = optimizers.merge_rows, step.rows_of_words
 draw, alias_table = noise.draw, noise.alias_table
 
 MUTANTS = {
@@ -256,7 +248,7 @@ MUTANTS = {
         "of equal rows the last one kept instead of their sum",
         {
             (gradient, "scatter_rows"): _overwritten,
-            (step, "merge_rows"): _merged_by_overwriting,
+            (optimizers, "merge_rows"): _merged_by_overwriting,
         },
     ),
     "unmasked_noise": Mutant(
@@ -270,7 +262,7 @@ MUTANTS = {
         "one table of vectors for both roles",
         {
             (gradient, "batch_gradient"): _one_table,
-            (step, "merge_gradient"): _one_merged_table,
+            (step, "rows_of_words"): _one_table_of_rows,
         },
     ),
     "frozen_noise": Mutant(

@@ -47,12 +47,12 @@ def _draws() -> tuple[np.ndarray, np.ndarray, noise.AliasTable]:
         block_problems.trainer_config("shared", "keep"), noise_words=_WORDS
     )
     keys, sampling = step.run_keys(0), step.make_sampling(config, COUNTS_V)
-    kept = window.KeptTokens(*(jnp.zeros(8, jnp.int32),) * 2, jnp.int32(8))
+    windows = window.Windows(*(jnp.zeros(8, jnp.int32),) * 3)
     starts_B = jnp.arange(config.blocks_per_step) * config.block_size
 
     @jax.jit
     def words(count):
-        batch = step.sample_batch(config, count, keys, sampling, kept, starts_B)
+        batch = step.sample_batch(config, count, keys, sampling, windows, starts_B)
         return batch.words_BR[:, -_WORDS:]
 
     return np.asarray(words(0)).ravel(), np.asarray(words(1)).ravel(), sampling.noise

@@ -9,6 +9,7 @@ from sgns_jax.block import (
     BlockRows,
     block_gradient,
     block_loss,
+    cast,
     independent_weights,
     shared_weights,
 )
@@ -169,3 +170,24 @@ def test_half_precision_rows_are_added_up_in_float32(dtype):
         error = abs(np.asarray(got, np.float64) - right)
         assert np.all(error <= (half_ulp + 1e-5) * size + 1e-6)
         assert np.max(error) > 1e-5  # G is rounded: these are not float32 products
+
+
+def test_cast_to_bfloat16_is_rounding_to_nearest():
+    """All signs, exponents and ties of float32; NaN stays NaN."""
+    upper = np.arange(2**16, dtype=np.uint32) << 16  # every bfloat16
+    lower = np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)
+    x = (upper[:, None] | lower).view(np.float32)
+    x = x[~np.isnan(x) & ~((x != 0) & (abs(x) < np.finfo(np.float32).tiny))]
+    got = jax.jit(cast, static_argnums=1)(x, jnp.dtype(jnp.bfloat16))
+    want = jnp.asarray(x).astype(jnp.bfloat16)
+    np.testing.assert_array_equal(got.view(np.uint16), want.view(np.uint16))
+    nan = jnp.array([np.nan, -np.nan, 1.0])
+    np.testing.assert_array_equal(np.isnan(cast(nan, jnp.bfloat16)), [1, 1, 0])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_other_casts_are_astype(dtype, x64):
+    x = jnp.asarray(np.linspace(-3, 3, 7), dtype)
+    for to in (np.float32, np.float64):
+        assert cast(x, jnp.dtype(to)).dtype == to
+        np.testing.assert_array_equal(cast(x, jnp.dtype(to)), x.astype(to))

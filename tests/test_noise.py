@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from sgns_jax import noise
 from sgns_jax.noise import alias_table, draw, implied_distribution, noise_distribution
 from sgns_jax.types import InputError
 from tests import oracle
@@ -112,3 +113,28 @@ def test_bad_counts(counts):
 def test_bad_exponent(exponent):
     with pytest.raises(InputError, match="exponent must be a finite number, got"):
         alias_table([1, 2], exponent)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.integers(1, 2**32 - 1),
+    st.lists(st.integers(0, 2**32 - 1), min_size=9, max_size=9),
+)
+def test_products_of_64_bits_are_exact(n, numbers):
+    x = jnp.asarray(np.array(numbers, np.uint32))
+    high, low = noise._multiply(x, n)
+    want = [divmod(number * n, 2**32) for number in numbers]
+    got = zip(np.asarray(high).tolist(), np.asarray(low).tolist(), strict=True)
+    assert list(got) == want
+
+
+def test_a_draw_is_one_share_of_the_table():
+    """⌊x·V·2³² / 2⁶⁴⌋ in whole numbers of any size; slot above, coin below."""
+    key, table = jax.random.key(3), alias_table(np.arange(1, 78), 0.75)
+    high, low = np.asarray(jax.random.bits(key, (2, 500), jnp.uint32)).tolist()
+    threshold, alias = (np.asarray(x).tolist() for x in table)
+    want = []
+    for h, lower in zip(high, low, strict=True):
+        slot, coin = divmod((h * 2**32 + lower) * 77 >> 32, 2**32)
+        want.append(slot if coin < threshold[slot] else alias[slot])
+    np.testing.assert_array_equal(draw(key, table, (500,)), want)

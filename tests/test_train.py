@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -292,6 +293,19 @@ def test_one_trace_for_all_segments():
         sizes.add(int(metrics.pairs))
     assert len(sizes) > 1
     assert len(traces) == 1
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
+def test_no_step_copies_or_fills_what_has_a_row_for_each_word(optimizer):
+    """Read out of the compiled program: V = 12,345 stands for a very large one."""
+    counts = np.arange(12_345, 0, -1)
+    config = dataclasses.replace(CONFIG, optimizer=optimizer)
+    program = train.make_trainer(config, counts, 2000).run.as_text()
+    made = re.findall(r"= \w+\[12345[,\]]\S* (\w+)\(", program)
+    assert "scatter" in made or "fusion" in made
+    assert not {"copy", "broadcast", "iota", "concatenate"} & set(made)
+    fused = re.findall(r"= \w+\[12345[,\]]\S* fusion\(.*calls=(\S*)", program)
+    assert all("scatter" in computation for computation in fused)
 
 
 def test_the_old_state_is_donated():

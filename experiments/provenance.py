@@ -22,7 +22,7 @@ def provenance(script: str) -> dict:
         "command": shlex.join(["python", "-m", f"experiments.{script}", *sys.argv[1:]]),
         "commit": _commit(),
         "device": device(),
-        "machine": f"{platform.machine()}, {_cores()} cores, {platform.system()}",
+        "machine": _machine(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "peak_memory_bytes": _peak_memory_bytes(),
@@ -36,8 +36,16 @@ def device() -> str:
     return platform if kind.upper() == platform else f"{platform} ({kind})"
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+def _machine() -> str:
+    cores = len(available_cores())
+    return f"{platform.machine()}, {cores} cores, {platform.system()}"
+
+
+def available_cores() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def _peak_memory_bytes() -> int:

@@ -53,7 +53,7 @@ class Workdir:
         path = self.path("config.json")
         if not path.exists():
             return
-        old = _read_json(path)
+        old = self.read_json("config.json")
         for name, value in identity.items():
             if old.get(name) != value:
                 raise InputError(
@@ -85,7 +85,21 @@ class Workdir:
         self.write_json("result.json", result)
 
     def read_result(self) -> dict:
-        return _read_json(self.path("result.json"))
+        return self.read_json("result.json")
+
+    def read_json(self, name: str) -> dict:
+        """What :meth:`write_json` wrote.
+
+        Raises:
+          InputError: the file is no JSON.
+        """
+        path = self.path(name)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise InputError(
+                f"{path} is not the JSON this program writes; give another --workdir"
+            ) from None
 
     def write_json(self, name: str, value: dict) -> None:
         whole = self.path(name + ".part")
@@ -111,12 +125,3 @@ class MetricsLog:
 
     def __exit__(self, *error) -> None:
         self._file.close()
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(
-            f"{path} is not the JSON this program writes; give another --workdir"
-        ) from None

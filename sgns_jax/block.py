@@ -84,7 +84,7 @@ def block_gradient(
     y_11R = weights.label_R[None, None, :]
     g_BCR = -y_11R * weights.weight_BCR * sigmoid(-y_11R * s_BCR)
     g_BCR = cast(g_BCR, v_BCD.dtype)
-    # Turned by itself: inside the product, XLA for CPUs takes a slow path (2× here).
+    # Turned by itself: inside the product, XLA for CPUs takes a slower path.
     g_BRC = jax.lax.optimization_barrier(jnp.swapaxes(g_BCR, 1, 2))
     wide = {"preferred_element_type": s_BCR.dtype}
     gradient = BlockRows(

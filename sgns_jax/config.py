@@ -182,7 +182,7 @@ class Config:
         "Training",
         0.25,
         "Adagrad's steps on a row fall as 1/n^power with the n gradients that the row "
-        "has had; 0.5 is Adagrad as published.",
+        "has had; Adagrad's own is 0.5.",
         "a number from 0 to 1",
         lambda value: 0 <= value <= 1,
     )

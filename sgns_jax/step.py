@@ -105,7 +105,7 @@ def make_step(config: Config, optimizer: optax.GradientTransformation) -> Step:
     ``step(state, keys, sampling, windows, starts_B, measured)`` reads the blocks that
     start at the given positions of a segment, and returns the new state and, where
     ``measured``, the loss that these blocks had before it (else zeros: the loss takes
-    as long as a third of the step). A start outside the segment is an empty block; a
+    a quarter as long as the rest). A start outside the segment is an empty block; a
     step without pairs changes no parameter.
 
     Args:
@@ -185,9 +185,7 @@ def _row_update(optimizer, ids, rows, state):
 def _dense_update(optimizer, ids, rows, state):
     params = state.params
     tables = zip(params, ids, rows, strict=True)
-    gradient = Params(
-        *(add_rows(jnp.zeros_like(table), i, g) for table, i, g in tables)
-    )
+    gradient = (add_rows(jnp.zeros_like(table), i, g) for table, i, g in tables)
     ids = jax.tree.map(lambda table: jnp.arange(len(table)), params)
     updates, opt_state = optimizer.update(
         Params(*gradient), state.opt_state, params, ids=ids

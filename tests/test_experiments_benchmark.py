@@ -33,6 +33,7 @@ from experiments.benchmarking import (
     texts,
 )
 from experiments.benchmarking.programs import Program, Task
+from experiments.provenance import available_cores
 from experiments.workdir import Workdir
 from sgns_jax.config import Config
 from sgns_jax.types import InputError
@@ -205,7 +206,7 @@ def test_this_library_is_run_by_its_own_command(source, tmp_path, monkeypatch):
     # Compiles in half the time; and the word map's threads wait for no other test's.
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    cores = len(running.available_cores())
+    cores = len(available_cores())
     task = real_task("sgns_jax", source, tmp_path, threads=cores, window=3)
     run = running.run(task)
     check_run(run, task)
@@ -569,9 +570,9 @@ def test_another_text_or_file_is_refused(run, fakes, source, tmp_path):
     source.write_text(source.read_text().replace("w1", "w2"))
     status, _, err = run(*flags)
     assert status == 2 and "give another --workdir" in err.splitlines()[-1]
-    (tmp_path / "w" / "benchmark.json").write_text("{}")
+    (tmp_path / "w" / "benchmark.json").write_text("{")
     status, _, err = run(*flags)
-    assert status == 2 and "is not what this program writes" in err.splitlines()[-1]
+    assert status == 2 and "is not the JSON this program writes" in err.splitlines()[-1]
 
 
 def test_a_program_that_leaves_words_out_fails_by_name(run, fakes, tmp_path):

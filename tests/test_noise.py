@@ -128,10 +128,18 @@ def test_products_of_64_bits_are_exact(n, numbers):
     assert list(got) == want
 
 
-def test_a_draw_is_one_share_of_the_table():
-    """⌊x·V·2³² / 2⁶⁴⌋ in whole numbers of any size; slot above, coin below."""
+def test_a_draw_is_one_share_of_the_table(monkeypatch):
+    """⌊x·V·2³² / 2⁶⁴⌋ in whole numbers of any size; slot above, coin below.
+
+    Among the bits are some whose lower half carries into the slot.
+    """
     key, table = jax.random.key(3), alias_table(np.arange(1, 78), 0.75)
-    high, low = np.asarray(jax.random.bits(key, (2, 500), jnp.uint32)).tolist()
+    bits = np.array(jax.random.bits(key, (2, 500), jnp.uint32))
+    # 77·high is −1, −2 … modulo 2³², and 77·low nearly 77·2³².
+    bits[0, :50] = -np.arange(1, 51) * pow(77, -1, 2**32) % 2**32
+    bits[1, :50] = 2**32 - 1
+    monkeypatch.setattr(jax.random, "bits", lambda *_: jnp.asarray(bits))
+    high, low = bits.tolist()
     threshold, alias = (np.asarray(x).tolist() for x in table)
     want = []
     for h, lower in zip(high, low, strict=True):

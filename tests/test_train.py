@@ -138,6 +138,24 @@ def test_steps_read_every_block_once_and_spread_out(size):
         assert np.all(np.diff(starts, axis=1) == 8 * len(starts))
 
 
+def test_the_loss_is_measured_every_few_steps_and_changes_nothing():
+    def step(state, keys, sampling, windows, starts_B, measured):
+        one = LossParts(jnp.float32(1), jnp.float32(2), jnp.int32(3))
+        return state + 1, jax.tree.map(lambda x: x * measured, one)
+
+    config = dataclasses.replace(CONFIG, subsample=0.0, loss_every=4)
+    run, sampling = train.make_segment_run(config, step), make_sampling(config, [600])
+    for tokens, steps, measured in ((33, 2, 1), (128, 4, 1), (129, 5, 2), (300, 10, 3)):
+        segment = jnp.zeros(tokens, jnp.int32)
+        count, metrics = run(jnp.int32(0), run_keys(0), sampling, segment, 0)
+        assert (count, metrics.loss.pairs) == (steps, 3 * measured)
+        assert 2 * tokens < metrics.pairs < 6 * tokens  # of all steps
+    vectors = (
+        fitted(dataclasses.replace(CONFIG, loss_every=n))[1].params.w_in for n in (1, 4)
+    )
+    np.testing.assert_array_equal(*vectors)
+
+
 def test_fit_hands_over_all_tokens_in_every_epoch_and_counts_on():
     tokens, _ = corpus(1300)
     handed = []

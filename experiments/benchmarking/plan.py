@@ -8,8 +8,8 @@ from absl.flags import FlagValues
 
 from experiments import cli
 from experiments.benchmarking.programs import PROGRAMS, version
-from experiments.benchmarking.running import available_cores
 from experiments.benchmarking.summary import MEASURES
+from experiments.provenance import available_cores
 from sgns_jax.types import InputError
 
 Key = tuple[str, int, int]  #: program, epochs, repetition

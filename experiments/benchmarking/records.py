@@ -1,7 +1,5 @@
 """benchmark.json while it grows: runs done before are kept, another's are refused."""
 
-import json
-
 from experiments.workdir import Workdir
 from sgns_jax.types import InputError
 
@@ -19,13 +17,8 @@ def begin(workdir: Workdir, head: dict) -> dict:
     path = workdir.path(NAME)
     if not path.exists():
         return head | {"runs": []}
-    try:
-        old = json.loads(path.read_text(encoding="utf-8"))
-        runs = old["runs"]
-    except (ValueError, KeyError):
-        raise InputError(
-            f"{path} is not what this program writes; give another --workdir"
-        ) from None
+    old = workdir.read_json(NAME)
+    runs = old.get("runs", [])
     before, now = _leaves(old), _leaves(head)
     for name in runs and now:
         if before.get(name) != now[name]:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from experiments.benchmarking import launch, texts
 from experiments.benchmarking.programs import PROGRAMS, Task
+from experiments.provenance import available_cores
 
 ROOT = Path(__file__).parents[2]  # commands start here, so that they find this package
 WARM_UP_LINES = 200
-_KEPT = {"log.txt", "result.json", "metrics.jsonl", "settings.json", "report.json"}
+LOG = "log.txt"
+_KEPT = {LOG, "result.json", "metrics.jsonl", "settings.json", "report.json"}
 
 
 class TrainingFailed(Exception):
@@ -93,17 +95,11 @@ def clear(task: Task) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def available_cores() -> list[int]:
-    """The numbers of the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
 def _launched(command: list[str], task: Task) -> dict:
     """Runs a command on the first cores, its output in a log; see ``launch.main``."""
     cores = ",".join(map(str, available_cores()[: task.threads]))
-    launcher = [sys.executable, "-I", "-S", launch.__file__, _log(task), cores]
+    log = task.folder / LOG
+    launcher = [sys.executable, "-I", "-S", launch.__file__, log, cores]
     # What an earlier run compiled would spare this one its compile time.
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(task.folder / "jit")}
     with subprocess.Popen(
@@ -119,12 +115,9 @@ def _launched(command: list[str], task: Task) -> dict:
     return json.loads(told)
 
 
-def _log(task: Task) -> Path:
-    return task.folder / "log.txt"
-
-
 def _failure(task: Task, status: int) -> str:
-    text = _log(task).read_text(encoding="utf-8", errors="replace")
+    log = task.folder / LOG
+    text = log.read_text(encoding="utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # JAX says more after an error; a program that is killed names none.
     errors = [line for line in lines if re.match(r"(error|[\w.]*Error): ", line)]
@@ -132,4 +125,4 @@ def _failure(task: Task, status: int) -> str:
     how = f"ended with status {status}" if status > 0 else f"died of signal {-status}"
     if status == 0:
         how = "wrote no vectors"
-    return f"{task.program} {how}: {last}; all it said: {_log(task)}"
+    return f"{task.program} {how}: {last}; all it said: {log}"

@@ -52,7 +52,7 @@ from experiments.train import read_corpus
 from experiments.workdir import Workdir
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
-from sgns_jax.train import fit, make_trainer, num_segments
+from sgns_jax.train import fit, make_trainer, num_rounds
 from sgns_jax.types import InputError, Params
 
 SCRIPT = cli.Script(__doc__)
@@ -111,9 +111,9 @@ def check_flags(flags: FlagValues) -> None:
 def train(config: Config, corpus: Corpus) -> Params:
     """The vectors at the end of a training."""
     trainer = make_trainer(config, corpus.vocabulary.counts, len(corpus.tokens))
-    total = config.epochs * num_segments(config, len(corpus.tokens))
-    segments = fit(config, trainer, corpus.tokens)
-    for _, state, _ in tqdm(segments, "training", total, leave=False):  # noqa: B007
+    total = config.epochs * num_rounds(config, len(corpus.tokens))
+    rounds = fit(config, trainer, corpus.tokens)
+    for _, state, _ in tqdm(rounds, "training", total, leave=False):  # noqa: B007
         pass
     return state.params
 

@@ -62,7 +62,7 @@ class Clock:
 
 def metrics_line(
     done: int,
-    segments: int,
+    rounds: int,
     config: Config,
     schedule: optax.Schedule,
     step: Array,
@@ -80,13 +80,13 @@ def metrics_line(
     )
     if not math.isfinite(positive + negative):
         raise FloatingPointError(
-            f"the loss is not finite in segment {done}, before step {int(step)}; the "
+            f"the loss is not finite in round {done}, before step {int(step)}; the "
             "training diverged: give a lower --learning_rate or fewer "
             "--blocks_per_step"
         )
     return {
-        "segment": done,
-        "epoch": config.epochs * done / segments,
+        "round": done,
+        "epoch": config.epochs * done / rounds,
         "step": int(step),
         "seconds": seconds,
         "learning_rate": float(schedule(step - 1)),

@@ -4,14 +4,19 @@ import os
 
 import jax
 
+from experiments.provenance import available_cores
 from sgns_jax.builtin_corpora import cache_folder
 
 
-def start_jax() -> None:
+def start_jax(replicas: int = 1) -> None:
     """Settings that must be made before JAX looks for devices.
 
-    What the user has set in the environment stands.
+    Replicas get a CPU device each, up to one a core. What the user has set in the
+    environment stands.
     """
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        devices = min(replicas, len(available_cores()))
+        jax.config.update("jax_num_cpu_devices", devices)
     # Steps are small: XLA splits their gathers over the cores at a loss, since one
     # core then waits for what the other has in its cache (experiments/README.md).
     os.environ.setdefault("PJRT_NPROC", "1")

@@ -7,7 +7,7 @@ Trains skip-gram with negative sampling and writes into the work folder:
 
     vectors.txt     the vectors, word2vec text format, most frequent word first
     result.json     settings, versions, speed, losses, scores
-    metrics.jsonl   losses and learning rate, a line a segment
+    metrics.jsonl   losses and learning rate, a line a round
     loss.png        the same as a picture
     map.png         the most frequent words on a plane
     checkpoints/    where the same command goes on after an interruption
@@ -29,7 +29,7 @@ from sgns_jax.checkpoint import Checkpoints
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus, load_corpus
 from sgns_jax.evaluation import evaluate_folder, format_table, to_json
-from sgns_jax.train import Trainer, fit, make_trainer, num_segments
+from sgns_jax.train import Trainer, fit, make_trainer, num_rounds
 from sgns_jax.vectors import WordVectors
 
 SCRIPT = cli.Script(__doc__, again="goes on from the last checkpoint")
@@ -71,8 +71,8 @@ SCRIPT.define(
 
 
 def main(flags: FlagValues) -> None:
-    start_jax()
     config = cli.config(flags)
+    start_jax(config.replicas)
     report.check_run_flags(flags)
     workdir = Workdir(flags.workdir or report.default_workdir(config.corpus))
     if workdir.finished(config):
@@ -141,46 +141,46 @@ def train(
     workdir: Workdir,
 ) -> tuple[WordVectors, dict]:
     """Trains to the end, from the newest checkpoint if there is one."""
-    segments = config.epochs * num_segments(config, len(corpus.tokens))
-    words_per_segment = config.epochs * corpus.raw_words / segments
+    rounds = config.epochs * num_rounds(config, len(corpus.tokens))
+    words_per_round = config.epochs * corpus.raw_words / rounds
     with Checkpoints(workdir.path("checkpoints"), flags.keep_checkpoints) as saved:
         first = saved.latest() or 0
         if first:
             trainer = trainer._replace(state=saved.restore(trainer.state))
-            print(f"Going on from segment {first} of {segments}.")
+            print(f"Going on from round {first} of {rounds}.")
         log = workdir.open_metrics(first)
         clock = report.Clock(log.seconds)
         bar = tqdm(
             total=config.epochs * corpus.raw_words,
-            initial=round(first * words_per_segment),
+            initial=round(first * words_per_round),
             unit="word",
             unit_scale=True,
             desc="training",
             mininterval=0.5,
         )
 
-        def report_segment(done, step, metrics):
+        def report_round(done, step, metrics):
             line = report.metrics_line(
-                done, segments, config, trainer.schedule, step, metrics, clock.seconds()
+                done, rounds, config, trainer.schedule, step, metrics, clock.seconds()
             )
             log.write(line)
             bar.set_postfix_str(
                 f"loss={line['loss']:.3f} lr={line['learning_rate']:.2g}", refresh=False
             )
-            bar.update(round(done * words_per_segment) - bar.n)
+            bar.update(round(done * words_per_round) - bar.n)
 
         with log, bar:
             pending, state = None, trainer.state
             last_save = time.perf_counter()
             for done, state, metrics in fit(config, trainer, corpus.tokens, first):
-                # The device works on this segment while the one before is reported.
+                # The device works on this round while the one before is reported.
                 if pending:
-                    report_segment(*pending)
+                    report_round(*pending)
                 pending = done, jax.numpy.copy(state.step), metrics
                 due = time.perf_counter() - last_save >= flags.checkpoint_seconds
-                if due or done == segments:
+                if due or done == rounds:
                     # What a checkpoint has done is in the metrics before it is saved.
-                    report_segment(*pending)
+                    report_round(*pending)
                     pending = None
                     saved.save(done, state)
                     last_save = time.perf_counter()

@@ -62,10 +62,10 @@ class Workdir:
                     "own settings to go on with it"
                 )
 
-    def open_metrics(self, segments_done: int) -> "MetricsLog":
-        """The metrics file, cut back to the segments that a checkpoint has done."""
+    def open_metrics(self, rounds_done: int) -> "MetricsLog":
+        """The metrics file, cut back to the rounds that a checkpoint has done."""
         kept = [
-            line for line in self.read_metrics() if line["segment"] <= segments_done
+            line for line in self.read_metrics() if line["round"] <= rounds_done
         ]
         return MetricsLog(self.path("metrics.jsonl"), kept)
 
@@ -108,7 +108,7 @@ class Workdir:
 
 
 class MetricsLog:
-    """metrics.jsonl, a line a segment, flushed line by line."""
+    """metrics.jsonl, a line a round, flushed line by line."""
 
     def __init__(self, path: Path, kept: list[dict]):
         self.seconds = kept[-1]["seconds"] if kept else 0.0

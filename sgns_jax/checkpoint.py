@@ -1,6 +1,6 @@
 """Checkpoints of a run, by Orbax.
 
-A checkpoint is named after the number of segments done: order and randomness are
+A checkpoint is named after the number of rounds done: order and randomness are
 functions of it, so it is all that a resumed run needs beside the state.
 """
 
@@ -31,15 +31,15 @@ class Checkpoints:
         self._manager.close()
 
     def latest(self) -> int | None:
-        """Segments done at the newest whole checkpoint; None if there is none."""
+        """Rounds done at the newest whole checkpoint; None if there is none."""
         return self._manager.latest_step()
 
-    def save(self, segments_done: int, state: TrainState) -> None:
+    def save(self, rounds_done: int, state: TrainState) -> None:
         """Copies the state off the device, then writes it in the background.
 
         The state may be donated as soon as this returns.
         """
-        self._manager.save(segments_done, args=ocp.args.StandardSave(state))
+        self._manager.save(rounds_done, args=ocp.args.StandardSave(state))
 
     def restore(self, like: TrainState) -> TrainState:
         """The newest state, with the shapes, dtypes and places of ``like``."""

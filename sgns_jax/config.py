@@ -250,10 +250,17 @@ class Config:
         "Steps from one measurement of the loss to the next; 1 measures every step.",
         1,
     )
+    replicas: int = _whole(
+        "Batching",
+        2,
+        "Copies of the model that train side by side, on a device each where there are "
+        "as many, and are merged after every segment. 1: one model, no merging.",
+        1,
+    )
     segment_tokens: int = _whole(
         "Batching",
-        2**18,
-        "Words handed to the device at a time; windows end at a segment's ends.",
+        2**19,
+        "Words handed to a device at a time; windows end at a segment's ends.",
         16,
         2**30,
     )

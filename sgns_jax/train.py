@@ -1,12 +1,15 @@
 """Training: steps over a segment, jit and donation at one place, fit.
 
     segment of tokens → windows → loop of steps → TrainState, metrics of the segment
+    round: each replica takes a segment, then they are merged
 
 Everything random is drawn on the device from ``fold_in(run key, count)``: the count
-of segments for subsampling and windows, of steps for noise. Training is therefore a
-pure function of the configuration, the tokens and the number of segments done.
+of segments for subsampling and windows, and that of steps with it for noise. Training
+is therefore a pure function of the configuration, the tokens and the rounds done.
 """
 
+import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -15,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
 
-from sgns_jax import block, window
+from sgns_jax import block, replicas, window
 from sgns_jax.config import Config
 from sgns_jax.optimizers import make_optimizer, make_schedule
 from sgns_jax.step import (
@@ -48,7 +52,7 @@ SegmentRun = Callable[
 def make_segment_run(config: Config, step: Step) -> SegmentRun:
     """``run(state, keys, sampling, segment_T, segment)``: a segment's steps in a loop.
 
-    ``segment`` counts from 0 over all epochs and seeds subsampling and windows. Every
+    ``segment`` counts from 0 over all epochs and seeds all random draws. Every
     ``loss_every``-th step is measured, the first one always. The number of steps
     depends on how many tokens are kept; the compiled program does not.
     """
@@ -56,6 +60,8 @@ def make_segment_run(config: Config, step: Step) -> SegmentRun:
 
     def run(state, keys, sampling, segment_T, segment):
         windows, kept = prepare_segment(config, keys, sampling, segment_T, segment)
+        # Replicas are at the same step at the same time, yet in different segments.
+        keys = keys._replace(noise=jax.random.fold_in(keys.noise, segment))
         num_blocks = -(-kept // C)
         num_steps = -(-num_blocks // B)
 
@@ -76,27 +82,28 @@ def make_segment_run(config: Config, step: Step) -> SegmentRun:
     return run
 
 
-def num_segments(config: Config, num_tokens: int) -> int:
-    """Segments of one epoch."""
-    return -(-num_tokens // config.segment_tokens)
+def num_rounds(config: Config, num_tokens: int) -> int:
+    """Rounds of one epoch; in each, every replica takes a segment."""
+    return -(-num_tokens // (config.replicas * config.segment_tokens))
 
 
 def segment_size(config: Config, num_tokens: int) -> int:
     """Tokens of a segment: as many in each, so that the last one is no fragment."""
-    return -(-num_tokens // num_segments(config, num_tokens))
+    return -(-num_tokens // (config.replicas * num_rounds(config, num_tokens)))
 
 
 def expected_steps(config: Config, counts: np.ndarray, num_tokens: int) -> int:
-    """How many steps the run is expected to take; schedules are laid over it.
+    """How many steps a replica is expected to take; schedules are laid over it.
 
     The exact number depends on the draws of subsampling and is near this one: each
     segment ends with a step that is half full on average.
     """
     keep_V = window.keep_probability(counts, config.subsample, config.subsample_rule)
-    segments = num_segments(config, num_tokens)
-    kept = float(np.dot(np.asarray(keep_V, np.float64), counts)) / segments
+    rounds = num_rounds(config, num_tokens)
+    kept = float(np.dot(np.asarray(keep_V, np.float64), counts))
+    kept_of_segment = kept / (config.replicas * rounds)
     tokens_per_step = config.blocks_per_step * config.block_size
-    return round(config.epochs * segments * (kept / tokens_per_step + 0.5))
+    return round(config.epochs * rounds * (kept_of_segment / tokens_per_step + 0.5))
 
 
 class Trainer(NamedTuple):
@@ -104,13 +111,13 @@ class Trainer(NamedTuple):
 
     state: TrainState  #: the state to begin with
     schedule: optax.Schedule  #: step → learning rate
-    run: SegmentRun  #: compiled; it takes the state's memory for the next state's
+    run: SegmentRun  #: a round, compiled; it takes the state's memory for the next's
     keys: Keys
     sampling: Sampling
 
 
 def make_trainer(config: Config, counts: np.ndarray, num_tokens: int) -> Trainer:
-    """Initialises and compiles. The one place where jit and donation are put on.
+    """Initialises and compiles. The one place for jit, donation and sharding.
 
     Args:
       config: the settings.
@@ -123,17 +130,26 @@ def make_trainer(config: Config, counts: np.ndarray, num_tokens: int) -> Trainer
     power, dense = config.adagrad_power, config.updates == "dense"
     optimizer = make_optimizer(config.optimizer, schedule, power, dense)
     run = make_segment_run(config, make_step(config, optimizer))
+    mesh = replicas.replica_mesh(config.replicas)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec(replicas.AXIS))
 
-    @jax.jit
+    @functools.partial(jax.jit, out_shardings=everywhere)
     def init(key):
         params = init_params(key, len(counts), config.dim)
         return TrainState(params, optimizer.init(params), jnp.int32(0))
 
     state = init(keys.init)
-    segment = jax.ShapeDtypeStruct((segment_size(config, num_tokens),), jnp.int32)
+    keys, sampling = jax.device_put((keys, sampling), everywhere)
+    shape = config.replicas, segment_size(config, num_tokens)
+    segments = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split)
     count = jax.ShapeDtypeStruct((), jnp.int32)
-    jitted = jax.jit(run, donate_argnums=0)  # the old state is never read again
-    compiled = jitted.lower(state, keys, sampling, segment, count).compile()
+    jitted = jax.jit(
+        replicas.make_round(run, config.replicas, mesh),
+        donate_argnums=0,  # the old state is never read again
+        out_shardings=everywhere,
+    )
+    compiled = jitted.lower(state, keys, sampling, segments, count).compile()
     return Trainer(state, schedule, compiled, keys, sampling)
 
 
@@ -141,41 +157,42 @@ def fit(
     config: Config,
     trainer: Trainer,
     tokens: np.ndarray,
-    segments_done: int = 0,
+    rounds_done: int = 0,
 ) -> Iterator[tuple[int, TrainState, SegmentMetrics]]:
-    """Trains, and yields ``(segments done, state, the segment's metrics)`` as it goes.
+    """Trains, and yields ``(rounds done, state, the round's metrics)`` as it goes.
 
     Nothing waits for the device: state and metrics are handed out before they are
-    computed. Read a segment's metrics after asking for the next one. The next one
+    computed. Read a round's metrics after asking for the next one. The next one
     takes the state's memory: save it or read it before asking.
 
     Args:
       config, trainer: as given to and returned by :func:`make_trainer`.
       tokens: (T,) int32 word ids with ``SENTENCE_END`` between sentences; may be a
-        memory map, of which one segment is read at a time.
-      segments_done: where to go on, with the state of that moment in ``trainer``.
+        memory map, of which one round is read at a time.
+      rounds_done: where to go on, with the state of that moment in ``trainer``.
 
     Raises:
       InputError: if a token is no word id of the vocabulary: on the device it would
         silently stand for another word.
     """
     state = trainer.state
-    size = segment_size(config, len(tokens))
-    per_epoch = num_segments(config, len(tokens))
-    for segment in range(segments_done, config.epochs * per_epoch):
-        start = segment % per_epoch * size
-        segment_T = np.full(size, SENTENCE_END, np.int32)
+    shape = config.replicas, segment_size(config, len(tokens))
+    size, per_epoch = math.prod(shape), num_rounds(config, len(tokens))
+    for done in range(rounds_done, config.epochs * per_epoch):
+        start = done % per_epoch * size
+        round_T = np.full(size, SENTENCE_END, np.int32)
         part = tokens[start : start + size]
-        segment_T[: len(part)] = part
-        _check_ids(segment_T, len(trainer.sampling.keep_V))
+        round_T[: len(part)] = part
+        _check_ids(round_T, len(trainer.sampling.keep_V))
+        segments, number = round_T.reshape(shape), np.int32(done * config.replicas)
         state, metrics = trainer.run(
-            state, trainer.keys, trainer.sampling, segment_T, np.int32(segment)
+            state, trainer.keys, trainer.sampling, segments, number
         )
-        yield segment + 1, state, metrics
+        yield done + 1, state, metrics
 
 
-def _check_ids(segment_T: np.ndarray, vocabulary_size: int) -> None:
-    low, high = segment_T.min(), segment_T.max()
+def _check_ids(round_T: np.ndarray, vocabulary_size: int) -> None:
+    low, high = round_T.min(), round_T.max()
     if low < SENTENCE_END or high >= vocabulary_size:
         raise InputError(
             f"fit: tokens hold ids from {low} to {high}, the vocabulary has ids 0 to "

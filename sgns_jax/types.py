@@ -8,6 +8,7 @@ Letters (axis suffixes of array names):
     C  centres a block             E = C + 2W  positions a block spans
     M = 2W·K  noise words of one centre when every pair draws its own
     T  corpus tokens               R  touched rows
+    L  replicas on a device
 
 Symbols: v a centre ("input") vector, a row of ``w_in``; u a context ("output")
 vector, a row of ``w_out``; s = u·v a score; σ(s) = 1 / (1 + exp(−s)); P_n the

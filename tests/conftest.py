@@ -11,6 +11,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _cache = tempfile.TemporaryDirectory()
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+os.environ["JAX_NUM_CPU_DEVICES"] = "2"  # the default replicas take one each
 os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # two workers share a GPU
 
 import jax  # noqa: E402

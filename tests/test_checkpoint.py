@@ -22,8 +22,8 @@ def state(optimizer, number):
 def test_newest_state_comes_back(tmp_path, optimizer):
     with Checkpoints(tmp_path / "new" / "folder") as checkpoints:
         assert checkpoints.latest() is None
-        for segments_done in (3, 7):
-            checkpoints.save(segments_done, state(optimizer, float(segments_done)))
+        for rounds_done in (3, 7):
+            checkpoints.save(rounds_done, state(optimizer, float(rounds_done)))
     with Checkpoints(tmp_path / "new" / "folder") as checkpoints:
         assert checkpoints.latest() == 7
         restored = checkpoints.restore(state(optimizer, 0.0))
@@ -33,8 +33,8 @@ def test_newest_state_comes_back(tmp_path, optimizer):
 @pytest.mark.parametrize("keep", [1, 3])
 def test_only_the_newest_stay(tmp_path, keep):
     with Checkpoints(tmp_path, keep) as checkpoints:
-        for segments_done in (1, 2, 3, 4):
-            checkpoints.save(segments_done, state("sgd", 1.0))
+        for rounds_done in (1, 2, 3, 4):
+            checkpoints.save(rounds_done, state("sgd", 1.0))
     there = {p.name for p in tmp_path.iterdir() if p.name.isdigit()}
     assert there == set("1234"[4 - keep :])
 

@@ -34,6 +34,7 @@ BAD = {
     "block_size": [0],
     "noise_words": [0],
     "blocks_per_step": [0],
+    "replicas": [0, 1.0],
     "segment_tokens": [15],
     "adagrad_power": [-0.1, 1.5, math.nan],
     "product_dtype": ["float16"],

@@ -76,12 +76,12 @@ def test_metrics_are_cut_back_and_time_adds_up(run, text, tmp_path, monkeypatch)
     path = tmp_path / "w" / "metrics.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines = [line | {"seconds": line["seconds"] + 1000} for line in lines]
-    lines.append(lines[-1] | {"segment": 4, "loss": -1.0})
+    lines.append(lines[-1] | {"round": 4, "loss": -1.0})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"segm')
     monkeypatch.setattr(train, "fit", whole_fit)
     run(*settings)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["segment"] for line in lines] == list(range(1, 15))
+    assert [line["round"] for line in lines] == list(range(1, 15))
     assert min(line["loss"] for line in lines) > 0
     result = json.loads((tmp_path / "w" / "result.json").read_text())
     assert 1000 < result["train_seconds"] == lines[-1]["seconds"] < 2000
@@ -100,7 +100,7 @@ def test_without_vectors_a_run_is_not_finished(run, text, tmp_path, monkeypatch)
     assert status == 2 and "No space left" in err
     assert not (work / "result.json").exists()
     status, out, _ = run(*arguments)
-    assert status == 0 and "Going on from segment 14 of 14" in out
+    assert status == 0 and "Going on from round 14 of 14" in out
     assert (work / "result.json").exists() and (work / "vectors.txt").exists()
 
 
@@ -152,7 +152,7 @@ def test_a_line_of_metrics():
     got = metrics_line(6.0, 12.0, 3)
     assert got.pop("learning_rate") == pytest.approx(0.7)  # of step 8, counted from 1
     assert got == {
-        "segment": 3, "epoch": 1.5, "step": 8, "seconds": 2.5, "pairs": 60,
+        "round": 3, "epoch": 1.5, "step": 8, "seconds": 2.5, "pairs": 60,
         "loss": 6.0, "positive_loss": 2.0, "negative_loss": 4.0,
     }  # fmt: skip
     assert metrics_line(0.0, 0.0, 0)["loss"] == 0  # no 0/0
@@ -160,7 +160,7 @@ def test_a_line_of_metrics():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_loss_that_is_no_number_is_refused(bad):
-    with pytest.raises(FloatingPointError, match="not finite in segment 3, before st"):
+    with pytest.raises(FloatingPointError, match="not finite in round 3, before st"):
         metrics_line(1.0, bad, 3)
 
 

@@ -15,7 +15,7 @@ from sgns_jax.config import Config
 from sgns_jax.vectors import WordVectors
 
 ROOT = Path(__file__).parent.parent
-SMALL = ["--dim=8", "--min_count=1", "--segment_tokens=500", "--epochs=2"]
+SMALL = ["--dim=8", "--min_count=1", "--segment_tokens=250", "--epochs=2"]
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_everything_is_there_at_the_end(run, text, tmp_path):
     assert {"jax", "numpy"} <= set(result["versions"]) and result["device"]
 
     lines = [json.loads(x) for x in (work / "metrics.jsonl").read_text().splitlines()]
-    assert [line["segment"] for line in lines] == list(range(1, len(lines) + 1))
+    assert [line["round"] for line in lines] == list(range(1, len(lines) + 1))
     assert lines[-1]["epoch"] == 2
     assert sum(line["pairs"] for line in lines) == result["pairs"]
     rates = [line["learning_rate"] for line in lines]
@@ -104,11 +104,11 @@ def test_the_same_command_goes_on_with_equal_bits(run, text, tmp_path, monkeypat
     assert not (work / "vectors.txt").exists()
     monkeypatch.setattr(train, "fit", fit)
     status, out, _ = run(*settings, f"--workdir={work}")
-    assert status == 0 and "Going on from segment 7 of 14" in out
+    assert status == 0 and "Going on from round 7 of 14" in out
     whole = (tmp_path / "whole" / "vectors.txt").read_bytes()
     assert (work / "vectors.txt").read_bytes() == whole
     lines = (work / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["segment"] for line in lines] == list(range(1, 15))
+    assert [json.loads(line)["round"] for line in lines] == list(range(1, 15))
 
 
 def test_bytes_that_are_no_utf8_are_reported(run, tmp_path):
@@ -251,7 +251,7 @@ def test_a_diverging_run_says_so(run, text):
         "--learning_rate=1e30",
     )  # fmt: skip
     assert status == 2
-    assert "the loss is not finite in segment" in err.splitlines()[-1]
+    assert "the loss is not finite in round" in err.splitlines()[-1]
 
 
 def test_standard_input_from_a_shell(text, tmp_path):

@@ -1,6 +1,7 @@
 """Segments, fit, reproducibility, stability, and how often things compile."""
 
 import dataclasses
+import itertools
 import os
 import re
 import subprocess
@@ -31,6 +32,7 @@ CONFIG = Config(
     epochs=2,
     subsample=0.01,
     loss_every=1,
+    replicas=1,
 )
 
 
@@ -54,10 +56,11 @@ def fitted(config, tokens=None, counts=None):
 
 
 def test_segments_cover_the_corpus_evenly():
-    for num_tokens in (1, 599, 600, 601, 2000):
-        n = train.num_segments(CONFIG, num_tokens)
-        size = train.segment_size(CONFIG, num_tokens)
-        assert n == np.ceil(num_tokens / 600)
+    for replicas, num_tokens in itertools.product((1, 2), (1, 599, 600, 601, 2000)):
+        config = dataclasses.replace(CONFIG, replicas=replicas)
+        n = train.num_rounds(config, num_tokens) * replicas
+        size = train.segment_size(config, num_tokens)
+        assert size <= 600 and n < num_tokens / 600 + replicas
         assert 0 <= n * size - num_tokens < n  # none is shorter by more than a token
 
 
@@ -156,21 +159,25 @@ def test_the_loss_is_measured_every_few_steps_and_changes_nothing():
     np.testing.assert_array_equal(*vectors)
 
 
-def test_fit_hands_over_all_tokens_in_every_epoch_and_counts_on():
+@pytest.mark.parametrize(("replicas", "segments"), [(1, 3), (2, 4), (4, 4)])
+def test_fit_hands_over_all_tokens_in_every_epoch_and_counts_on(replicas, segments):
     tokens, _ = corpus(1300)
     handed = []
 
-    def run(state, keys, sampling, segment_T, segment):
-        handed.append((int(segment), segment_T))
+    def run(state, keys, sampling, segments_LT, segment):
+        assert len(segments_LT) == replicas
+        handed.append((int(segment), segments_LT.ravel()))
         return state, None
 
+    config = dataclasses.replace(CONFIG, replicas=replicas)
     sampling = Sampling(np.ones(V), None, None)
     trainer = train.Trainer(None, None, run, None, sampling)
-    done = [done for done, *_ in train.fit(CONFIG, trainer, tokens)]
-    assert done == [1, 2, 3, 4, 5, 6]
-    assert [segment for segment, _ in handed] == [0, 1, 2, 3, 4, 5]
-    for epoch in (handed[:3], handed[3:]):
-        together = np.concatenate([segment_T for _, segment_T in epoch])
+    done = [done for done, *_ in train.fit(config, trainer, tokens)]
+    rounds = segments // replicas
+    assert done == list(range(1, 2 * rounds + 1))
+    assert [number for number, _ in handed] == list(range(0, 2 * segments, replicas))
+    for epoch in (handed[:rounds], handed[rounds:]):
+        together = np.concatenate([segments_T for _, segments_T in epoch])
         np.testing.assert_array_equal(together[:1300], tokens)
         np.testing.assert_array_equal(together[1300:], SENTENCE_END)
 
@@ -214,6 +221,7 @@ CHANGES = {
     "noise_words": 4,
     "blocks_per_step": 2,
     "product_dtype": "float32",
+    "replicas": 2,
     "segment_tokens": 300,
 }
 
@@ -221,9 +229,9 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_no_setting_is_dead(name):
     """Each setting of the model, the training and the batching changes the vectors."""
-    base = fitted(CONFIG)[1].params.w_in
+    base = np.asarray(fitted(CONFIG)[1].params.w_in)
     config = dataclasses.replace(CONFIG, **{name: CHANGES[name]})
-    changed = fitted(config)[1].params.w_in
+    changed = np.asarray(fitted(config)[1].params.w_in)
     assert changed.shape != base.shape or np.any(changed != base)
 
 
@@ -252,15 +260,17 @@ def test_every_setting_is_among_those_tests():
     assert fields == {*CHANGES, *text, "gradient", "updates", "loss_every"}
 
 
-def test_going_on_from_a_segment_gives_equal_bits():
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_going_on_from_a_round_gives_equal_bits(replicas):
     tokens, counts = corpus()
-    trainer = train.make_trainer(CONFIG, counts, len(tokens))
+    config = dataclasses.replace(CONFIG, replicas=replicas)
+    trainer = train.make_trainer(config, counts, len(tokens))
     middle = None
-    for done, state, _ in train.fit(CONFIG, trainer, tokens):
+    for done, state, _ in train.fit(config, trainer, tokens):
         if done == 3:
             middle = jax.tree.map(jnp.copy, state)  # the state itself is donated
-    trainer = train.make_trainer(CONFIG, counts, len(tokens))._replace(state=middle)
-    for _, resumed, _ in train.fit(CONFIG, trainer, tokens, 3):  # noqa: B007
+    trainer = train.make_trainer(config, counts, len(tokens))._replace(state=middle)
+    for _, resumed, _ in train.fit(config, trainer, tokens, 3):  # noqa: B007
         pass
     jax.tree.map(np.testing.assert_array_equal, resumed, state)
 
@@ -272,7 +282,7 @@ import dataclasses
 tokens, counts = corpus(20_000)
 config = dataclasses.replace(
     CONFIG, dim=64, block_size=32, noise_words=32, blocks_per_step=32,
-    segment_tokens=10_000, epochs=1, subsample=0.0)
+    segment_tokens=5_000, epochs=1, subsample=0.0, replicas=2)
 state = fitted(config, tokens, counts)[1]
 print(hashlib.sha256(np.asarray(state.params.w_in)).hexdigest())
 """
@@ -317,7 +327,7 @@ def test_one_trace_for_all_segments():
 def test_no_step_copies_or_fills_what_has_a_row_for_each_word(optimizer):
     """Read out of the compiled program: V = 12,345 stands for a very large one."""
     counts = np.arange(12_345, 0, -1)
-    config = dataclasses.replace(CONFIG, optimizer=optimizer)
+    config = dataclasses.replace(CONFIG, optimizer=optimizer, replicas=1)
     program = train.make_trainer(config, counts, 2000).run.as_text()
     made = re.findall(r"= \w+\[12345[,\]]\S* (\w+)\(", program)
     assert "scatter" in made or "fusion" in made

@@ -1,0 +1,145 @@
+"""Replicas: copies of the model that train side by side and are merged after a round.
+
+Each replica takes a segment of the text of its own and trains on it without a word to
+the others; then the copies become one again. Devices that need not meet at every step
+lose no time in waiting. It is local SGD, and n replicas give the same numbers (but for
+rounding) on n devices, on fewer, and on one, where they take turns.
+
+How far two replicas' moves of a row agree decides what becomes of them. Of a word that
+only one of them met, the move counts whole; where all went the same way, each for
+itself, the mean counts, or the row would go n times as far as any of them saw fit:
+
+    Δ_i = row of replica i − row before,   c = Σ_i |Δ_i|² / |Σ_i Δ_i|²  within [1/n, 1]
+    row ← row before + c · Σ_i Δ_i
+
+c is 1 for one move or for orthogonal ones and 1/n for equal ones. Rows that wander
+about a resting place with variance σ² are merged (c = 2/(n+1)) into one of variance σ²
+again; their mean would have σ²/n, the sum of their moves (n² − n + 1)·σ².
+
+Source: local SGD, Stich 2019 (arXiv 1805.09767). The rule is ours, in the spirit of
+Adasum (Maleki et al. 2021, arXiv 2006.02924), which sets two gradients between their
+mean and their sum.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh, PartitionSpec
+
+from sgns_jax.optimizers import RowRmsState
+from sgns_jax.step import TrainState
+from sgns_jax.types import Params
+
+AXIS = "replica"
+
+#: ``(state, keys, sampling, tokens, number of the segment)`` → state, metrics
+SegmentRun = Callable
+
+#: Rows merged at a time: few enough to stay in a core's cache between the sums.
+_ROWS = 4096
+
+
+def replica_mesh(replicas: int) -> Mesh:
+    """Devices for replicas: as many as there are that each can take as many."""
+    devices = jax.devices()[:replicas]
+    n = max(n for n in range(1, len(devices) + 1) if replicas % n == 0)
+    return Mesh(np.array(devices[:n]), (AXIS,))
+
+
+def make_round(run: SegmentRun, replicas: int, mesh: Mesh) -> SegmentRun:
+    """``round(state, keys, sampling, segments_LT, segment)`` from a segment's run.
+
+    Replica i takes segment ``segment + i``. State and metrics are those of all.
+    """
+    if replicas == 1:  # nothing to merge, so no copy of what was before
+        return lambda state, keys, sampling, segments_1T, segment: run(
+            state, keys, sampling, segments_1T[0], segment
+        )
+
+    def on_one_device(state, keys, sampling, segments_LT, segment):
+        L = len(segments_LT)
+
+        def train(replica):
+            segment_T, number = replica
+            return run(state, keys, sampling, segment_T, number)
+
+        numbers_L = segment + jax.lax.axis_index(AXIS) * L + jnp.arange(L)
+        after_L, metrics_L = jax.lax.map(train, (segments_LT, numbers_L))
+        return merge(state, after_L), jax.tree.map(_total, metrics_L)
+
+    every, split = PartitionSpec(), PartitionSpec(AXIS)
+    in_specs = every, every, every, split, every
+    # Not checked: a loop's types would have to say at every step what varies.
+    return jax.shard_map(
+        on_one_device, mesh=mesh, in_specs=in_specs, out_specs=every, check_vma=False
+    )
+
+
+def merge(before: TrainState, after_L: TrainState) -> TrainState:
+    """One state of the replicas', which began a round as ``before``.
+
+    What counts gradients adds up (the state of ``scale_by_row_rms``); other optimiser
+    state, moving averages and step counts, becomes the mean. ``after_L`` holds the
+    replicas of this device along a leading axis; called within ``shard_map``.
+    """
+
+    def opt_state(old, new_L):
+        rule = _merge_sums if isinstance(old, RowRmsState) else _mean
+        return jax.tree.map(rule, old, new_L)
+
+    is_sums = lambda x: isinstance(x, RowRmsState)  # noqa: E731
+    return TrainState(
+        Params(*map(_merge_table, before.params, after_L.params)),
+        jax.tree.map(opt_state, before.opt_state, after_L.opt_state, is_leaf=is_sums),
+        _mean(before.step, after_L.step),
+    )
+
+
+def _total(x_L: Array) -> Array:
+    return jax.lax.psum(jnp.sum(x_L, axis=0), AXIS)
+
+
+def _replicas(x_L: Array) -> int:
+    return len(x_L) * jax.lax.axis_size(AXIS)
+
+
+def _mean(before: Array, after_L: Array) -> Array:
+    del before
+    total, R = _total(after_L), _replicas(after_L)
+    return total // R if jnp.issubdtype(total.dtype, jnp.integer) else total / R
+
+
+def _merge_sums(before: Array, after_L: Array) -> Array:
+    return before + _total(after_L - before[None])
+
+
+def _merge_rows(before_RD: Array, after_LRD: Array) -> Array:
+    """The module's rule for some rows of a table."""
+    move_LRD = after_LRD - before_RD[None]
+    sum_RD = _total(move_LRD)
+    squares_R = _total(jnp.sum(move_LRD**2, axis=2))
+    square_R = jnp.sum(sum_RD**2, axis=1)
+    c_R = jnp.where(square_R > 0, squares_R / square_R, 1)
+    c_R = jnp.clip(c_R, 1 / _replicas(after_LRD), 1)
+    return before_RD + c_R[:, None] * sum_RD
+
+
+def _merge_table(before: Array, after_L: Array) -> Array:
+    """The same for a table, some rows at a time, in the memory of a replica's."""
+    V, D = before.shape
+
+    def merged(after_L, start, size):
+        rows = jax.lax.dynamic_slice(before, (start, 0), (size, D))
+        rows_L = jax.lax.dynamic_slice(after_L, (0, start, 0), (len(after_L), size, D))
+        rows = _merge_rows(rows, rows_L)
+        return jax.lax.dynamic_update_slice(after_L, rows[None], (0, start, 0))
+
+    size = min(V, _ROWS)
+    full, rest = divmod(V, size)
+    after_L = jax.lax.fori_loop(
+        0, full, lambda i, x: merged(x, i * size, size), after_L
+    )
+    return merged(after_L, V - rest, rest)[0] if rest else after_L[0]

@@ -111,7 +111,9 @@ def check_flags(flags: FlagValues) -> None:
 def train(config: Config, corpus: Corpus) -> Params:
     """The vectors at the end of a training."""
     trainer = make_trainer(config, corpus.vocabulary.counts, len(corpus.tokens))
-    total = config.epochs * num_rounds(config, len(corpus.tokens))
+    total = config.epochs * num_rounds(
+        config, len(corpus.tokens), len(corpus.vocabulary)
+    )
     rounds = fit(config, trainer, corpus.tokens)
     for _, state, _ in tqdm(rounds, "training", total, leave=False):  # noqa: B007
         pass

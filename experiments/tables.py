@@ -15,6 +15,7 @@ from pathlib import Path
 from absl.flags import FlagValues
 
 from experiments import cli
+from experiments.benchmarking.tables import table as benchmark_table
 from experiments.report import neighbour_table
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +60,12 @@ def reading() -> str:
         f"{run['raw_words'] / 1e6:.1f} million words in {run['reading_seconds']:.1f} s "
         f"({run['machine']})."
     )
+
+
+def benchmark() -> str:
+    """The report of the recorded benchmark, as the command prints it."""
+    (run,) = _results("benchmark.json")
+    return f"```\n{benchmark_table(run)}\n```"
 
 
 _SCORES = "WordSim-353 | MEN | SimLex-999 | analogies |"
@@ -208,6 +215,7 @@ def factorization() -> str:
 
 
 PASSAGES = {
+    "benchmark": benchmark,
     "estimator": estimator,
     "factorization": factorization,
     "gradient": gradient,

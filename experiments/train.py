@@ -141,7 +141,9 @@ def train(
     workdir: Workdir,
 ) -> tuple[WordVectors, dict]:
     """Trains to the end, from the newest checkpoint if there is one."""
-    rounds = config.epochs * num_rounds(config, len(corpus.tokens))
+    rounds = config.epochs * num_rounds(
+        config, len(corpus.tokens), len(corpus.vocabulary)
+    )
     words_per_round = config.epochs * corpus.raw_words / rounds
     with Checkpoints(workdir.path("checkpoints"), flags.keep_checkpoints) as saved:
         first = saved.latest() or 0

@@ -79,7 +79,8 @@ def on_touched_rows(
     its own state. For SGD and Adagrad that is exactly what the dense optimiser does,
     whose other rows have gradient zero and stand still. Adam's do not: its momentum
     moves rows the step never read, so Adam on touched rows ("lazy Adam") is an
-    optimiser of its own. Norms over a table, or mixing of rows, will not do.
+    optimiser of its own. Norms over a table, mixing of rows, or updates where neither
+    gradient nor state is (noise) will not do.
     """
 
     def init(params):
@@ -105,7 +106,6 @@ def on_touched_rows(
         row_params = jax.tree.map(_take, ids, params)
         rows, moved = optimizer.update(rows, taken, row_params)
         inner = jax.tree.map(_put, state_ids, state.inner, moved, is_leaf=_is_none)
-        rows = jax.tree.map(_only_used, ids, rows, V)
         return rows, TouchedRowsState(inner, place_V)
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -113,10 +113,6 @@ def on_touched_rows(
 
 def _without_zeros(ids: Array, rows: Array, V: int) -> Array:
     return jnp.where(jnp.any(rows != 0, axis=1), ids, V + jnp.arange(len(ids)))
-
-
-def _only_used(ids: Array, rows: Array, V: int) -> Array:
-    return jnp.where((ids < V)[:, None], rows, 0)
 
 
 def _take(ids: Array | None, table: Array) -> Array:

@@ -37,6 +37,10 @@ from sgns_jax.step import (
 from sgns_jax.types import SENTENCE_END, InputError
 
 
+#: Replicas are merged no sooner: a merge reads every row of both tables.
+TOKENS_PER_ROW = 4
+
+
 class SegmentMetrics(NamedTuple):
     """What a segment's training shows."""
 
@@ -82,14 +86,18 @@ def make_segment_run(config: Config, step: Step) -> SegmentRun:
     return run
 
 
-def num_rounds(config: Config, num_tokens: int) -> int:
+def num_rounds(config: Config, num_tokens: int, vocabulary_size: int) -> int:
     """Rounds of one epoch; in each, every replica takes a segment."""
-    return -(-num_tokens // (config.replicas * config.segment_tokens))
+    longest = config.segment_tokens
+    if config.replicas > 1:
+        longest = max(longest, TOKENS_PER_ROW * vocabulary_size)
+    return -(-num_tokens // (config.replicas * longest))
 
 
-def segment_size(config: Config, num_tokens: int) -> int:
+def segment_size(config: Config, num_tokens: int, vocabulary_size: int) -> int:
     """Tokens of a segment: as many in each, so that the last one is no fragment."""
-    return -(-num_tokens // (config.replicas * num_rounds(config, num_tokens)))
+    rounds = num_rounds(config, num_tokens, vocabulary_size)
+    return -(-num_tokens // (config.replicas * rounds))
 
 
 def expected_steps(config: Config, counts: np.ndarray, num_tokens: int) -> int:
@@ -99,7 +107,7 @@ def expected_steps(config: Config, counts: np.ndarray, num_tokens: int) -> int:
     segment ends with a step that is half full on average.
     """
     keep_V = window.keep_probability(counts, config.subsample, config.subsample_rule)
-    rounds = num_rounds(config, num_tokens)
+    rounds = num_rounds(config, num_tokens, len(counts))
     kept = float(np.dot(np.asarray(keep_V, np.float64), counts))
     kept_of_segment = kept / (config.replicas * rounds)
     tokens_per_step = config.blocks_per_step * config.block_size
@@ -141,7 +149,7 @@ def make_trainer(config: Config, counts: np.ndarray, num_tokens: int) -> Trainer
 
     state = init(keys.init)
     keys, sampling = jax.device_put((keys, sampling), everywhere)
-    shape = config.replicas, segment_size(config, num_tokens)
+    shape = config.replicas, segment_size(config, num_tokens, len(counts))
     segments = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split)
     count = jax.ShapeDtypeStruct((), jnp.int32)
     jitted = jax.jit(
@@ -176,14 +184,15 @@ def fit(
         silently stand for another word.
     """
     state = trainer.state
-    shape = config.replicas, segment_size(config, len(tokens))
-    size, per_epoch = math.prod(shape), num_rounds(config, len(tokens))
+    V = len(trainer.sampling.keep_V)
+    shape = config.replicas, segment_size(config, len(tokens), V)
+    size, per_epoch = math.prod(shape), num_rounds(config, len(tokens), V)
     for done in range(rounds_done, config.epochs * per_epoch):
         start = done % per_epoch * size
         round_T = np.full(size, SENTENCE_END, np.int32)
         part = tokens[start : start + size]
         round_T[: len(part)] = part
-        _check_ids(round_T, len(trainer.sampling.keep_V))
+        _check_ids(round_T, V)
         segments, number = round_T.reshape(shape), np.int32(done * config.replicas)
         state, metrics = trainer.run(
             state, trainer.keys, trainer.sampling, segments, number

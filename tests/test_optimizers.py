@@ -105,6 +105,21 @@ def test_adam_on_touched_rows_leaves_the_others_alone():
     assert set(np.flatnonzero(np.any(updates.w_in != 0, axis=1))) == {2, 3}
 
 
+def test_what_cancels_is_no_gradient():
+    """Two rows of a word that add up to 0 leave it and its momentum alone."""
+    params = Params(jnp.ones((V, D)), jnp.ones((V, D)))
+    ids, ones = Params(*[jnp.array([2, 2])] * 2), jnp.ones((2, D))
+    adam = make_optimizer("adam", optax.constant_schedule(0.1))
+    _, state = adam.update(Params(ones, ones), adam.init(params), params, ids=ids)
+    cancel = ones * jnp.array([[1.0], [-1.0]])
+    updates, after = adam.update(Params(cancel, cancel), state, params, ids=ids)
+    assert not np.any(updates.w_in)
+    tables = (
+        [x for x in jax.tree.leaves(s) if x.shape == (V, D)] for s in (state, after)
+    )
+    jax.tree.map(np.testing.assert_array_equal, *tables)
+
+
 def test_row_adagrad_by_hand():
     # Power ½: Σ mean_d g² = mean(3², 4²) = 12.5, then 25: steps g/√12.5, then g/√25.
     # Power ¼ takes steps √√n longer; power 0 divides by the mean size, √12.5, always.

@@ -115,7 +115,7 @@ def test_a_round_is_each_segment_alone_then_a_merge():
     start = jax.tree.map(np.asarray, trainer.state)
     update = make_optimizer("adagrad", trainer.schedule)
     run = jax.jit(train.make_segment_run(config, make_step(config, update)))
-    size = train.segment_size(config, len(tokens))
+    size = train.segment_size(config, len(tokens), 40)
     afters, pairs = [], 0
     for i in range(2):
         segment_T = tokens[i * size : (i + 1) * size]

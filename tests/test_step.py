@@ -161,6 +161,15 @@ def test_a_step_without_pairs_changes_only_the_count(optimizer, mode):
     assert after.step == state.step + 1
 
 
+def test_a_loss_that_is_not_measured_is_zero():
+    optimizer = make_optimizer("sgd", lambda step: 0.1)
+    step, state = jax.jit(make_step(CONFIG, optimizer)), random_state(optimizer)
+    data = KEYS, make_sampling(CONFIG, COUNTS), segment(), STARTS
+    (after, loss), (same, none) = (step(state, *data, x) for x in (True, False))
+    assert loss.positive > 0 and none == (0, 0, 0)
+    jax.tree.map(np.testing.assert_array_equal, after, same)
+
+
 def test_steps_draw_anew_and_repeat_exactly():
     sampling = make_sampling(CONFIG, COUNTS)
     draw = jax.jit(

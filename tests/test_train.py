@@ -58,10 +58,18 @@ def fitted(config, tokens=None, counts=None):
 def test_segments_cover_the_corpus_evenly():
     for replicas, num_tokens in itertools.product((1, 2), (1, 599, 600, 601, 2000)):
         config = dataclasses.replace(CONFIG, replicas=replicas)
-        n = train.num_rounds(config, num_tokens) * replicas
-        size = train.segment_size(config, num_tokens)
+        n = train.num_rounds(config, num_tokens, V) * replicas
+        size = train.segment_size(config, num_tokens, V)
         assert size <= 600 and n < num_tokens / 600 + replicas
         assert 0 <= n * size - num_tokens < n  # none is shorter by more than a token
+
+
+def test_segments_grow_with_a_vocabulary_whose_rows_are_merged():
+    one, two = (dataclasses.replace(CONFIG, replicas=n) for n in (1, 2))
+    assert train.num_rounds(two, 24_000, 1000) == 3  # of 2 segments of 4 · 1000
+    assert train.segment_size(two, 24_000, 1000) == 4000
+    assert train.num_rounds(two, 24_000, 150) == 20
+    assert train.num_rounds(one, 24_000, 1000) == 40
 
 
 def mean_loss(metrics):
@@ -83,7 +91,7 @@ def test_all_pairs_of_the_segments_are_seen():
     config = dataclasses.replace(CONFIG, dynamic_window=False, subsample=0.0, epochs=1)
     tokens, counts = corpus()
     trainer = train.make_trainer(config, counts, len(tokens))
-    size = train.segment_size(config, len(tokens))
+    size = train.segment_size(config, len(tokens), V)
     metrics = [got for *_, got in train.fit(config, trainer, tokens)]
     seen = [int(got.pairs) for got in metrics]
     want = []

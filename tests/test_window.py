@@ -107,11 +107,11 @@ def block_pairs(sentences, half, window, block):
     """(centre, context) positions that the blocks of a segment have, in order."""
     tokens = [t for sentence in sentences for t in sentence]
     numbers = [i for i, sentence in enumerate(sentences) for _ in sentence]
-    size, room = len(tokens), 64  # one shape: one compilation
+    size, room = len(tokens), 62  # one shape: one compilation
     padded = np.zeros((2, room), np.int32)  # padding looks like word 0, sentence 0
     padded[0, :size], padded[1, :size] = tokens, numbers
     kept = KeptTokens(*jnp.asarray(padded), jnp.int32(size))
-    starts = np.arange(0, room, block)  # the last blocks are beyond the end
+    starts = np.arange(0, room + 1 + block, block)  # the last ones are beyond the end
     half_T = np.full(room, window, np.int32)
     half_T[:size] = half
     blocks = jit_cut(kept, half_T, starts, block, window)

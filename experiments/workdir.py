@@ -64,9 +64,7 @@ class Workdir:
 
     def open_metrics(self, rounds_done: int) -> "MetricsLog":
         """The metrics file, cut back to the rounds that a checkpoint has done."""
-        kept = [
-            line for line in self.read_metrics() if line["round"] <= rounds_done
-        ]
+        kept = [line for line in self.read_metrics() if line["round"] <= rounds_done]
         return MetricsLog(self.path("metrics.jsonl"), kept)
 
     def read_metrics(self) -> list[dict]:

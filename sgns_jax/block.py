@@ -83,9 +83,9 @@ def block_gradient(
     s_BCR = scores(v_BCD, u_BRD)
     y_11R = weights.label_R[None, None, :]
     g_BCR = -y_11R * weights.weight_BCR * sigmoid(-y_11R * s_BCR)
-    g_BCR = cast(g_BCR, v_BCD.dtype)
     # Turned by itself: inside the product, XLA for CPUs takes a slower path.
     g_BRC = jax.lax.optimization_barrier(jnp.swapaxes(g_BCR, 1, 2))
+    g_BCR, g_BRC = (cast(g, v_BCD.dtype) for g in (g_BCR, g_BRC))
     wide = {"preferred_element_type": s_BCR.dtype}
     gradient = BlockRows(
         v_BCD=jnp.einsum("bcr,brd->bcd", g_BCR, u_BRD, **wide),

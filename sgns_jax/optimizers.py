@@ -134,22 +134,23 @@ class RowRmsState(NamedTuple):
     """State of :func:`scale_by_row_rms`."""
 
     count: Params  #: (V,) int32 each, n: gradients that a row has had
-    sum_square: Params  #: (V,) each, s: the sum over them of mean_d g²
+    mean_square: Params  #: (V,) each, q: the mean over them of mean_d g²
 
 
 def scale_by_row_rms(power: float = 0.25) -> optax.GradientTransformationExtraArgs:
     """Gradients by the usual size of their row's, and by a power of how many it had.
 
-        n_w ← n_w + 1,   s_w ← s_w + mean_d g_d²      for each g of w
-        update = g / (√k_w · √(s_w/n_w) · n_w^power)
+        n_w ← n_w + 1,   q_w ← q_w + (mean_d g_d² − q_w) / n_w      for each g of w
+        update = g / (√k_w · √q_w · n_w^power)
 
     A row optimiser: the k_w gradients that w has in a step count one by one, and all
-    are scaled by what n_w and s_w are after the last of them. They were taken at one
+    are scaled by what n_w and q_w are after the last of them. They were taken at one
     point and may all say the same; √k keeps such a word from running away (k unrelated
     ones add up to √k, and so to a step of the usual size). For k = 1, ``power`` ½ is
-    Adagrad by rows, g/√s; 0 takes steps of one size throughout. One number for a row,
-    not one for each coordinate, keeps the direction of the gradient. A gradient of zero
-    does not count.
+    Adagrad by rows, as √(n·q) is the root of the sum of squares; 0 takes steps of one
+    size throughout. One number for a row, not one for each coordinate, keeps the
+    direction of the gradient. A gradient of zero does not count. A mean, for a sum in
+    float32 stands still after 2²⁴ of its like.
 
     Source: Duchi, Hazan & Singer 2011; by rows as in Gupta et al. 2014 and DLRM
     (Naumov et al. 2019). The power is ours: ¼ is what skip-gram wants, see
@@ -158,29 +159,31 @@ def scale_by_row_rms(power: float = 0.25) -> optax.GradientTransformationExtraAr
 
     def init(params):
         count = jax.tree.map(lambda p: jnp.zeros(len(p), jnp.int32), params)
-        sum_square = jax.tree.map(lambda p: jnp.zeros(len(p), p.dtype), params)
-        return RowRmsState(count, sum_square)
+        mean_square = jax.tree.map(lambda p: jnp.zeros(len(p), p.dtype), params)
+        return RowRmsState(count, mean_square)
 
-    def one_table(rows, n_V, s_V, ids):
+    def one_table(rows, n_V, q_V, ids):
         square_R = jnp.mean(rows * rows, axis=1)
         before_R = n_V.at[ids].get(mode="fill", fill_value=0)
         # Adding 0 in this way makes XLA read before it writes; it copies all V else.
         one_R = (square_R > 0) + jnp.minimum(before_R, 0)
         n_V = n_V.at[ids].add(one_R, mode="drop")
-        s_V = s_V.at[ids].add(square_R.astype(s_V.dtype), mode="drop")
         n_R = n_V.at[ids].get(mode="fill", fill_value=0)
-        s_R = s_V.at[ids].get(mode="fill", fill_value=0)
         k_R, n_R = (
             jnp.maximum(count, 1).astype(rows.dtype) for count in (n_R - before_R, n_R)
         )
-        scale_R = jnp.where(s_R > 0, jax.lax.rsqrt(k_R * s_R), 0) * n_R ** (0.5 - power)
-        return scale_R[:, None] * rows, n_V, s_V
+        q_R = q_V.at[ids].get(mode="fill", fill_value=0)
+        change_R = jnp.where(square_R > 0, (square_R - q_R) / n_R, 0)
+        q_V = q_V.at[ids].add(change_R.astype(q_V.dtype), mode="drop")
+        q_R = q_V.at[ids].get(mode="fill", fill_value=0)
+        scale_R = jnp.where(q_R > 0, jax.lax.rsqrt(k_R * q_R), 0) * n_R**-power
+        return scale_R[:, None] * rows, n_V, q_V
 
     def update(updates, state, params=None, *, ids):
         del params
-        tables = map(one_table, updates, state.count, state.sum_square, ids)
-        updates, count, sum_square = map(Params._make, zip(*tables, strict=True))
-        return updates, RowRmsState(count, sum_square)
+        tables = map(one_table, updates, state.count, state.mean_square, ids)
+        updates, count, mean_square = map(Params._make, zip(*tables, strict=True))
+        return updates, RowRmsState(count, mean_square)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -81,20 +81,21 @@ def make_round(run: SegmentRun, replicas: int, mesh: Mesh) -> SegmentRun:
 def merge(before: TrainState, after_L: TrainState) -> TrainState:
     """One state of the replicas', which began a round as ``before``.
 
-    What counts gradients adds up (the state of ``scale_by_row_rms``); other optimiser
-    state, moving averages and step counts, becomes the mean. ``after_L`` holds the
+    Gradients that were counted (``scale_by_row_rms``) add up; other optimiser state,
+    moving averages and counts of steps, becomes the mean. ``after_L`` holds the
     replicas of this device along a leading axis; called within ``shard_map``.
     """
 
-    def opt_state(old, new_L):
-        rule = _merge_sums if isinstance(old, RowRmsState) else _mean
-        return jax.tree.map(rule, old, new_L)
+    def counts(x):
+        return isinstance(x, RowRmsState)
 
-    is_sums = lambda x: isinstance(x, RowRmsState)  # noqa: E731
+    def opt_state(old, new_L):
+        return _merge_counts(old, new_L) if counts(old) else _mean(new_L)
+
     return TrainState(
         Params(*map(_merge_table, before.params, after_L.params)),
-        jax.tree.map(opt_state, before.opt_state, after_L.opt_state, is_leaf=is_sums),
-        _mean(before.step, after_L.step),
+        jax.tree.map(opt_state, before.opt_state, after_L.opt_state, is_leaf=counts),
+        _mean(after_L.step),
     )
 
 
@@ -106,14 +107,24 @@ def _replicas(x_L: Array) -> int:
     return len(x_L) * jax.lax.axis_size(AXIS)
 
 
-def _mean(before: Array, after_L: Array) -> Array:
-    del before
+def _mean(after_L: Array) -> Array:
     total, R = _total(after_L), _replicas(after_L)
     return total // R if jnp.issubdtype(total.dtype, jnp.integer) else total / R
 
 
-def _merge_sums(before: Array, after_L: Array) -> Array:
-    return before + _total(after_L - before[None])
+def _merge_counts(before: RowRmsState, after_L: RowRmsState) -> RowRmsState:
+    """All gradients counted, and the mean of all their squares: n and n·q add up."""
+
+    def added(old, new_L):
+        return old + _total(new_L - old[None])
+
+    def squares(state):
+        return jax.tree.map(jnp.multiply, state.count, state.mean_square)
+
+    count = jax.tree.map(added, before.count, after_L.count)
+    total = jax.tree.map(added, squares(before), squares(after_L))
+    mean = jax.tree.map(lambda s, n: s / jnp.maximum(n, 1), total, count)
+    return RowRmsState(count, mean)
 
 
 def _merge_rows(before_RD: Array, after_LRD: Array) -> Array:

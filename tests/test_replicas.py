@@ -86,17 +86,22 @@ def test_tables_are_merged_some_rows_at_a_time(monkeypatch, rows_at_once):
 
 
 def test_counts_add_up_and_the_rest_becomes_the_mean():
-    """n and s count gradients; Adam's averages and the steps are no sums."""
+    """n adds up, q is the mean of all squares; Adam's averages are no counts."""
 
-    def count(n):
-        both = Params(jnp.full(V, n), jnp.full(V, 2 * n))
-        return RowRmsState(both, jax.tree.map(lambda x: 0.5 * x, both))
+    def count(n, q):
+        twice = Params(jnp.full(V, n), jnp.full(V, 2 * n))
+        return RowRmsState(twice, Params(jnp.full(V, q), jnp.zeros(V)))
 
+    # 10 of mean 2, and 3 of mean 15 and 4 of mean 9 that replicas met.
+    first, second = count(13, (20 + 45) / 13), count(14, (20 + 36) / 14)
     got = merged(
-        state(np.ones((V, D)), 7, count(10)),
-        [state(np.ones((V, D)), 9, count(13)), state(np.ones((V, D)), 12, count(14))],
+        state(np.ones((V, D)), 7, count(10, 2.0)),
+        [state(np.ones((V, D)), 9, first), state(np.ones((V, D)), 12, second)],
     )
-    jax.tree.map(np.testing.assert_array_equal, got.opt_state, count(17))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
+        got.opt_state, count(17, (20 + 45 + 36) / 17),
+    )  # fmt: skip
     assert got.step == 10
     adam = optax.ScaleByAdamState(jnp.int32(4), jnp.ones(V), jnp.ones(V))
     other = optax.ScaleByAdamState(jnp.int32(8), 2 * jnp.ones(V), 3 * jnp.ones(V))

@@ -36,7 +36,6 @@ from sgns_jax.step import (
 )
 from sgns_jax.types import SENTENCE_END, InputError
 
-
 #: Replicas are merged no sooner: a merge reads every row of both tables.
 TOKENS_PER_ROW = 4
 

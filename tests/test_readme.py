@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import benchmarking, estimation, laboratory, sweeping
+from experiments import benchmarking, estimation, laboratory, profiling, sweeping
 from sgns_jax.vectors import WordVectors
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +48,9 @@ def test_the_tree_names_every_file():
     assert named <= there
 
 
-@pytest.mark.parametrize("package", [laboratory, estimation, benchmarking, sweeping])
+@pytest.mark.parametrize(
+    "package", [laboratory, estimation, benchmarking, profiling, sweeping]
+)
 def test_packages_of_experiments_name_their_files(package):
     folder = Path(package.__file__).parent
     named = set(re.findall(r"^ {4}(\w+\.py) ", package.__doc__, re.MULTILINE))

@@ -96,9 +96,9 @@ def elementwise(config: Config, s_BCR, weights) -> Values:
     """G = −y ∘ weight ∘ σ(−y ∘ S) in the dtype of the products, and Gᵀ."""
     y_11R = weights.label_R[None, None, :]
     g_BCR = -y_11R * weights.weight_BCR * sigmoid(-y_11R * s_BCR)
-    g_BCR = block.cast(g_BCR, jnp.dtype(config.product_dtype))
     g_BRC = jax.lax.optimization_barrier(jnp.swapaxes(g_BCR, 1, 2))
-    return {"g_BCR": g_BCR, "g_BRC": g_BRC}
+    dtype = jnp.dtype(config.product_dtype)
+    return {"g_BCR": block.cast(g_BCR, dtype), "g_BRC": block.cast(g_BRC, dtype)}
 
 
 def center_gradient(g_BCR, rows) -> Values:

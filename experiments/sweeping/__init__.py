@@ -4,5 +4,6 @@ In reading order:
 
     plan.py      what is varied, and the points where speed is measured
     measuring.py the text made for a point, the memory it needs, its time
-    report.py    medians, ratios to the base point, tables, a picture
+    report.py    medians, ratios to the base point, tables
+    picture.py   a panel for each setting
 """

@@ -13,6 +13,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"  # the default replicas take one each
 os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # two workers share a GPU
+os.environ["OMP_NUM_THREADS"] = "1"  # t-SNE's threads spin while the others work
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402

@@ -1,6 +1,7 @@
 """Replicas against plain loops over segments, and the rule that merges them."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -19,15 +20,20 @@ from tests.test_train import CONFIG, corpus, fitted
 V, D = 5, 3
 
 
-def merged(before, afters):
-    """``merge`` of replicas that share one device."""
-    mesh = replicas.replica_mesh(1)
+@functools.cache
+def compiled_merge(rows_at_once):
+    """``merge`` of replicas that share one device; reads ``replicas._ROWS``, traced."""
     every = PartitionSpec()
     merge = jax.shard_map(
-        replicas.merge, mesh=mesh, in_specs=(every, every), out_specs=every,
-        check_vma=False,
+        lambda *states: replicas.merge(*states), mesh=replicas.replica_mesh(1),
+        in_specs=(every, every), out_specs=every, check_vma=False,
     )  # fmt: skip
-    return merge(before, jax.tree.map(lambda *x: jnp.stack(x), *afters))
+    return jax.jit(merge)
+
+
+def merged(before, afters):
+    stacked = jax.tree.map(lambda *x: np.stack(x), *afters)
+    return compiled_merge(replicas._ROWS)(before, stacked)
 
 
 def state(w_in, step=0, opt_state=()):

@@ -32,6 +32,18 @@ def x64():
 
 
 @pytest.fixture
+def unoptimized():
+    """LLVM does little to what is compiled: half the time, and the program runs slower.
+
+    For tests that ask what reaches a program, or what its mean is over draws. Those
+    that compare its numbers to rounding take the compiler as users have it.
+    """
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
 def royal() -> WordVectors:
     """Six words whose neighbours and analogies one can work out by hand."""
     rows = {

@@ -98,7 +98,7 @@ def test_gradient_equals_autodiff(mode, collisions, x64):
 
 
 @pytest.mark.parametrize(("mode", "collisions"), CASES)
-def test_expectation_is_the_papers_loss(mode, collisions):
+def test_expectation_is_the_papers_loss(mode, collisions, unoptimized):
     """The mean over noise draws is ``expected_loss`` summed over the positives."""
     tables, ids, rows, _ = random_block(2, mode, collisions, np.float32)
     tokens_BE, mask_BCE, noise_BN = map(jnp.asarray, ids)

@@ -1,6 +1,7 @@
 """Segments, fit, reproducibility, stability, and how often things compile."""
 
 import dataclasses
+import functools
 import itertools
 import os
 import re
@@ -17,7 +18,14 @@ from sgns_jax import step as step_module
 from sgns_jax import train
 from sgns_jax.block import LossParts
 from sgns_jax.config import Config
-from sgns_jax.step import Sampling, init_params, make_sampling, make_step, run_keys
+from sgns_jax.step import (
+    Sampling,
+    TrainState,
+    init_params,
+    make_sampling,
+    make_step,
+    run_keys,
+)
 from sgns_jax.types import SENTENCE_END, InputError
 
 ROOT = Path(__file__).parent.parent
@@ -55,6 +63,14 @@ def fitted(config, tokens=None, counts=None):
     return done, state, loss
 
 
+def start(config, counts, optimizer):
+    """State, keys and sampling to begin with; a trainer would compile a round too."""
+    keys = run_keys(config.seed)
+    params = init_params(keys.init, V, config.dim)
+    state = TrainState(params, optimizer.init(params), jnp.int32(0))
+    return state, keys, make_sampling(config, counts)
+
+
 def test_segments_cover_the_corpus_evenly():
     for replicas, num_tokens in itertools.product((1, 2), (1, 599, 600, 601, 2000)):
         config = dataclasses.replace(CONFIG, replicas=replicas)
@@ -86,7 +102,7 @@ def test_training_lowers_the_loss():
     assert losses[0] < 6 * np.log(2) + 0.1  # every score begins at 0
 
 
-def test_all_pairs_of_the_segments_are_seen():
+def test_all_pairs_of_the_segments_are_seen(unoptimized):
     """Fixed windows, no subsampling: the number of positives is known exactly."""
     config = dataclasses.replace(CONFIG, dynamic_window=False, subsample=0.0, epochs=1)
     tokens, counts = corpus()
@@ -103,7 +119,7 @@ def test_all_pairs_of_the_segments_are_seen():
     assert seen == want == [int(got.loss.pairs) for got in metrics]
 
 
-def test_the_number_of_steps_is_near_the_expected_one():
+def test_the_number_of_steps_is_near_the_expected_one(unoptimized):
     tokens, counts = corpus()
     _, state, _ = fitted(CONFIG)
     expected = train.expected_steps(CONFIG, counts, len(tokens))
@@ -116,8 +132,8 @@ def test_schedule_and_start_are_those_of_the_config():
     steps = train.expected_steps(CONFIG, counts, len(tokens))
     rates = [float(trainer.schedule(step)) for step in (0, steps // 2, steps)]
     np.testing.assert_allclose(rates, [0.1, 0.05, 1e-5], rtol=0.02)
-    start = init_params(run_keys(CONFIG.seed).init, V, CONFIG.dim)
-    jax.tree.map(np.testing.assert_array_equal, trainer.state.params, start)
+    params = init_params(run_keys(CONFIG.seed).init, V, CONFIG.dim)
+    jax.tree.map(np.testing.assert_array_equal, trainer.state.params, params)
 
 
 def recorded_starts(size, config):
@@ -129,7 +145,7 @@ def recorded_starts(size, config):
         one = LossParts(jnp.float32(1), jnp.float32(2), jnp.int32(3))
         return (count + 1, starts.at[count].set(starts_B)), one
 
-    run = train.make_segment_run(config, step)
+    run = jax.jit(train.make_segment_run(config, step))
     sampling = make_sampling(config, np.ones(V))
     state = jnp.int32(0), jnp.full((99, B), -1)
     tokens = jnp.zeros(size, jnp.int32)
@@ -155,7 +171,8 @@ def test_the_loss_is_measured_every_few_steps_and_changes_nothing():
         return state + 1, jax.tree.map(lambda x: x * measured, one)
 
     config = dataclasses.replace(CONFIG, subsample=0.0, loss_every=4)
-    run, sampling = train.make_segment_run(config, step), make_sampling(config, [600])
+    run = jax.jit(train.make_segment_run(config, step))
+    sampling = make_sampling(config, [600])
     for tokens, steps, measured in ((33, 2, 1), (128, 4, 1), (129, 5, 2), (300, 10, 3)):
         segment = jnp.zeros(tokens, jnp.int32)
         count, metrics = run(jnp.int32(0), run_keys(0), sampling, segment, 0)
@@ -190,15 +207,13 @@ def test_fit_hands_over_all_tokens_in_every_epoch_and_counts_on(replicas, segmen
         np.testing.assert_array_equal(together[1300:], SENTENCE_END)
 
 
-def test_every_pass_subsamples_anew():
+def test_every_pass_subsamples_anew(unoptimized):
     """Runs that differ in the segment's number alone."""
     tokens, counts = corpus()
     optimizer = train.make_optimizer("sgd", lambda step: 0.1)
     run = jax.jit(train.make_segment_run(CONFIG, make_step(CONFIG, optimizer)))
-    config = dataclasses.replace(CONFIG, optimizer="sgd")
-    trainer = train.make_trainer(config, counts, len(tokens))
-    data = trainer.keys, trainer.sampling, tokens[:500]
-    pairs = {int(run(trainer.state, *data, segment)[1].pairs) for segment in range(4)}
+    data = *start(CONFIG, counts, optimizer), tokens[:500]
+    pairs = {int(run(*data, segment)[1].pairs) for segment in range(4)}
     assert len(pairs) > 1
 
 
@@ -234,10 +249,15 @@ CHANGES = {
 }
 
 
+@functools.cache
+def unoptimized_vectors():
+    return np.asarray(fitted(CONFIG)[1].params.w_in)
+
+
 @pytest.mark.parametrize("name", CHANGES)
-def test_no_setting_is_dead(name):
+def test_no_setting_is_dead(name, unoptimized):
     """Each setting of the model, the training and the batching changes the vectors."""
-    base = np.asarray(fitted(CONFIG)[1].params.w_in)
+    base = unoptimized_vectors()
     config = dataclasses.replace(CONFIG, **{name: CHANGES[name]})
     changed = np.asarray(fitted(config)[1].params.w_in)
     assert changed.shape != base.shape or np.any(changed != base)
@@ -252,7 +272,9 @@ def test_no_setting_is_dead(name):
         ("updates", "rows", (step_module, "_dense_update")),
     ],
 )
-def test_settings_that_change_only_the_way(monkeypatch, setting, value, unused):
+def test_settings_that_change_only_the_way(
+    monkeypatch, unoptimized, setting, value, unused
+):
     """Both ways give equal numbers, so what is asked is that the other stays unused."""
 
     def fail(*arguments):
@@ -308,24 +330,22 @@ def test_bits_do_not_depend_on_the_number_of_threads():
     assert len(set(hashes)) == 1 and len(hashes[0]) == 64
 
 
-def test_one_trace_for_all_segments():
+def test_one_trace_for_all_segments(unoptimized):
     """One compiled program whatever the number of kept tokens, one trace a shape."""
     tokens, counts = corpus()
     traces = []
-    step = make_step(CONFIG, train.make_optimizer("sgd", lambda count: 0.1))
+    optimizer = train.make_optimizer("sgd", lambda count: 0.1)
+    step = make_step(CONFIG, optimizer)
 
     def counted(*arguments):
         traces.append(1)
         return step(*arguments)
 
     run = jax.jit(train.make_segment_run(CONFIG, counted))
-    trainer = train.make_trainer(
-        dataclasses.replace(CONFIG, optimizer="sgd"), counts, len(tokens)
-    )
-    state, sizes = trainer.state, set()
+    (state, *data), sizes = start(CONFIG, counts, optimizer), set()
     for segment in range(4):
         part = tokens[segment * 500 :][:500]
-        state, metrics = run(state, trainer.keys, trainer.sampling, part, segment)
+        state, metrics = run(state, *data, part, segment)
         sizes.add(int(metrics.pairs))
     assert len(sizes) > 1
     assert len(traces) == 1
@@ -355,9 +375,9 @@ def test_models_train_side_by_side_under_vmap():
     """K, the noise and the state are data: two models in one program, as apart."""
     tokens, counts = corpus()
     config = dataclasses.replace(CONFIG, subsample=0.0)
-    trainer = train.make_trainer(config, counts, len(tokens))
-    optimizer = train.make_optimizer("adagrad", trainer.schedule)
+    optimizer = train.make_optimizer("adagrad", lambda count: 0.1)
     run = train.make_segment_run(config, make_step(config, optimizer))
+    state, keys, _ = start(config, counts, optimizer)
     ablations = [
         make_sampling(
             dataclasses.replace(config, noise_exponent=a, negatives=k), counts
@@ -366,10 +386,10 @@ def test_models_train_side_by_side_under_vmap():
     ]
     segment = tokens[:500]
     alone = jax.jit(run)
-    apart = [alone(trainer.state, trainer.keys, s, segment, 0)[0] for s in ablations]
+    apart = [alone(state, keys, s, segment, 0)[0] for s in ablations]
     stacked: Sampling = jax.tree.map(lambda *x: jnp.stack(x), *ablations)
     together = jax.jit(jax.vmap(run, (None, None, 0, None, None)))
-    states, _ = together(trainer.state, trainer.keys, stacked, segment, 0)
+    states, _ = together(state, keys, stacked, segment, 0)
     for i, state in enumerate(apart):
         np.testing.assert_allclose(
             states.params.w_in[i], state.params.w_in, rtol=1e-4, atol=1e-5
@@ -398,7 +418,7 @@ def test_default_settings_are_stable_on_repeats(text):
         assert np.max(np.linalg.norm(table, axis=1)) < 50
 
 
-def test_ids_outside_the_vocabulary_are_refused():
+def test_ids_outside_the_vocabulary_are_refused(unoptimized):
     tokens, counts = corpus()
     for bad in (V, -2):
         wrong = tokens.copy()

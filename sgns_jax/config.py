@@ -33,9 +33,9 @@ class OptimizerDefaults:
 #: Adagrad and Adam bound the step of a row however many pairs fall on it; SGD does
 #: not, and diverges on large steps, so it takes small ones at word2vec.c's rate.
 OPTIMIZERS = {
-    "adagrad": OptimizerDefaults(learning_rate=0.1, blocks_per_step=32),
-    "adam": OptimizerDefaults(learning_rate=0.01, blocks_per_step=32),
-    "sgd": OptimizerDefaults(learning_rate=0.025, blocks_per_step=4),
+    "adagrad": OptimizerDefaults(learning_rate=0.04, blocks_per_step=64),
+    "adam": OptimizerDefaults(learning_rate=0.01, blocks_per_step=64),
+    "sgd": OptimizerDefaults(learning_rate=0.025, blocks_per_step=8),
 }
 
 
@@ -180,7 +180,7 @@ class Config:
     )
     adagrad_power: float = _number(
         "Training",
-        0.25,
+        0.15,
         "Adagrad's steps on a row fall as 1/n^power with the n gradients that the row "
         "has had; Adagrad's own is 0.5.",
         "a number from 0 to 1",
@@ -223,10 +223,10 @@ class Config:
 
     # Batching
     block_size: int = _whole(
-        "Batching", 32, "C, centres of a block: they share noise words.", 1
+        "Batching", 16, "C, centres of a block: they share noise words.", 1
     )
     noise_words: int = _whole(
-        "Batching", 16, "N, noise words a block shares; more are better, slower.", 1
+        "Batching", 32, "N, noise words a block shares; more are better, slower.", 1
     )
     blocks_per_step: int | None = _whole(
         "Batching",

@@ -137,7 +137,7 @@ class RowRmsState(NamedTuple):
     mean_square: Params  #: (V,) each, q: the mean over them of mean_d g²
 
 
-def scale_by_row_rms(power: float = 0.25) -> optax.GradientTransformationExtraArgs:
+def scale_by_row_rms(power: float = 0.15) -> optax.GradientTransformationExtraArgs:
     """Gradients by the usual size of their row's, and by a power of how many it had.
 
         n_w ← n_w + 1,   q_w ← q_w + (mean_d g_d² − q_w) / n_w      for each g of w
@@ -153,7 +153,7 @@ def scale_by_row_rms(power: float = 0.25) -> optax.GradientTransformationExtraAr
     float32 stands still after 2²⁴ of its like.
 
     Source: Duchi, Hazan & Singer 2011; by rows as in Gupta et al. 2014 and DLRM
-    (Naumov et al. 2019). The power is ours: ¼ is what skip-gram wants, see
+    (Naumov et al. 2019). The power is ours: skip-gram wants a small one, see
     experiments/README.md.
     """
 
@@ -205,7 +205,7 @@ def make_schedule(name: str, learning_rate: float, num_steps: int) -> optax.Sche
 
 
 def make_optimizer(
-    name: str, schedule: optax.Schedule, power: float = 0.25, dense: bool = False
+    name: str, schedule: optax.Schedule, power: float = 0.15, dense: bool = False
 ) -> optax.GradientTransformationExtraArgs:
     """``sgd``, ``adagrad`` (:func:`scale_by_row_rms`) or ``adam`` as a row optimiser.
 

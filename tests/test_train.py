@@ -131,7 +131,8 @@ def test_schedule_and_start_are_those_of_the_config():
     trainer = train.make_trainer(CONFIG, counts, len(tokens))
     steps = train.expected_steps(CONFIG, counts, len(tokens))
     rates = [float(trainer.schedule(step)) for step in (0, steps // 2, steps)]
-    np.testing.assert_allclose(rates, [0.1, 0.05, 1e-5], rtol=0.02)
+    want = np.multiply(CONFIG.learning_rate, [1, 0.5, 1e-4])
+    np.testing.assert_allclose(rates, want, rtol=0.02)
     params = init_params(run_keys(CONFIG.seed).init, V, CONFIG.dim)
     jax.tree.map(np.testing.assert_array_equal, trainer.state.params, params)
 

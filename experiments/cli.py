@@ -66,7 +66,7 @@ class Script:
         for field in dataclasses.fields(Config):
             if names is None or field.name in names:
                 setting: Setting = field.metadata["setting"]
-                # "float | None" is a float that may be left to the optimiser's default.
+                # "float | None" is a float that may be left open.
                 kinds = getattr(field.type, "__args__", (field.type,))
                 kind = next(k for k in (bool, int, float, str) if k in kinds)
                 about = setting.meaning, setting.needs
@@ -118,10 +118,12 @@ class Script:
         return "\n".join(lines)
 
 
-def config(values: FlagValues) -> Config:
-    """The configuration that the flags say."""
-    fields = {field.name for field in dataclasses.fields(Config)}
-    return Config(**{name: values[name].value for name in fields & set(values)})
+def config(values: FlagValues, backend: str | None = None) -> Config:
+    """The configuration that the flags say; ``backend`` where they name none."""
+    names = {field.name for field in dataclasses.fields(Config)} & set(values)
+    given = {name: values[name].value for name in names}
+    given["backend"] = given.get("backend") or backend
+    return Config(**given)
 
 
 def _shown(default) -> str:

@@ -51,8 +51,7 @@ SCRIPT.define_workdir("runs/profile")
 
 
 def main(flags: FlagValues) -> None:
-    start_jax()
-    config = cli.config(flags)
+    config = cli.config(flags, start_jax())
     for name, least in (("vocabulary", 2), ("repetitions", 1)):
         if flags[name].value < least:
             raise InputError(

@@ -60,8 +60,7 @@ SCRIPT.define_workdir("runs/sweep")
 
 
 def main(flags: FlagValues) -> None:
-    plan = make_plan(flags)
-    start_jax(max(point.config.replicas for point in plan.points()))
+    plan = make_plan(flags, start_jax())
     large = take_out_large(plan, flags.memory_gb)
     workdir = Workdir(flags.workdir)
     result = begin(workdir, provenance("sweep") | {"left_out": large})

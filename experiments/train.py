@@ -71,8 +71,7 @@ SCRIPT.define(
 
 
 def main(flags: FlagValues) -> None:
-    config = cli.config(flags)
-    start_jax(config.replicas)
+    config = cli.config(flags, start_jax())
     report.check_run_flags(flags)
     workdir = Workdir(flags.workdir or report.default_workdir(config.corpus))
     if workdir.finished(config):

@@ -7,7 +7,7 @@ is described once.
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from sgns_jax.types import InputError
 
@@ -22,20 +22,36 @@ class Setting:
     holds: Callable[[Any], bool]  #: is the value in the range?
 
 
-@dataclasses.dataclass(frozen=True)
-class OptimizerDefaults:
+class OptimizerDefaults(NamedTuple):
     """Settings that depend on the optimiser when the user gives none."""
 
     learning_rate: float
-    blocks_per_step: int
+    tokens_per_step: float  #: at most
 
 
 #: Adagrad and Adam bound the step of a row however many pairs fall on it; SGD does
 #: not, and diverges on large steps, so it takes small ones at word2vec.c's rate.
 OPTIMIZERS = {
-    "adagrad": OptimizerDefaults(learning_rate=0.04, blocks_per_step=64),
-    "adam": OptimizerDefaults(learning_rate=0.01, blocks_per_step=64),
-    "sgd": OptimizerDefaults(learning_rate=0.025, blocks_per_step=8),
+    "adagrad": OptimizerDefaults(learning_rate=0.04, tokens_per_step=math.inf),
+    "adam": OptimizerDefaults(learning_rate=0.01, tokens_per_step=math.inf),
+    "sgd": OptimizerDefaults(learning_rate=0.025, tokens_per_step=128),
+}
+
+
+class BackendDefaults(NamedTuple):
+    """Settings that depend on the kind of device when the user gives none."""
+
+    tokens_per_step: int
+    replicas: int
+
+
+#: A core works off the blocks of a step one by one: large steps gain nothing once its
+#: fixed cost is small, and two cores do most apart, a replica each. A chip with
+#: thousands of lanes works off blocks at once, and is one device.
+BACKENDS = {
+    "cpu": BackendDefaults(tokens_per_step=1024, replicas=2),
+    "gpu": BackendDefaults(tokens_per_step=16_384, replicas=1),
+    "tpu": BackendDefaults(tokens_per_step=16_384, replicas=1),
 }
 
 
@@ -222,6 +238,13 @@ class Config:
     )
 
     # Batching
+    backend: str | None = _choice(
+        "Batching",
+        None,
+        "The kind of device that blocks_per_step and replicas suit where they are not "
+        "given. The scripts take that of the device that JAX finds, Config the cpu.",
+        *BACKENDS,
+    )
     block_size: int = _whole(
         "Batching", 16, "C, centres of a block: they share noise words.", 1
     )
@@ -231,9 +254,9 @@ class Config:
     blocks_per_step: int | None = _whole(
         "Batching",
         None,
-        "B, blocks of one optimiser step; default "
-        + ", ".join(f"{d.blocks_per_step} for {o}" for o, d in OPTIMIZERS.items())
-        + ".",
+        "B, blocks of one optimiser step; default: as many as make "
+        + ", ".join(f"{d.tokens_per_step} tokens on a {b}" for b, d in BACKENDS.items())
+        + f", {OPTIMIZERS['sgd'].tokens_per_step} with sgd.",
         1,
     )
     product_dtype: str = _choice(
@@ -250,11 +273,13 @@ class Config:
         "Steps from one measurement of the loss to the next; 1 measures every step.",
         1,
     )
-    replicas: int = _whole(
+    replicas: int | None = _whole(
         "Batching",
-        2,
+        None,
         "Copies of the model that train side by side, on a device each where there are "
-        "as many, and are merged after every segment. 1: one model, no merging.",
+        "as many, and are merged after every segment; default "
+        + ", ".join(f"{d.replicas} on a {b}" for b, d in BACKENDS.items())
+        + ". 1: one model, no merging.",
         1,
     )
     segment_tokens: int = _whole(
@@ -267,18 +292,27 @@ class Config:
     )
 
     def __post_init__(self):
-        _choose_optimizer_defaults(self)
         for field in dataclasses.fields(self):
             setting, value = field.metadata["setting"], getattr(self, field.name)
-            if not setting.holds(value):
+            left_open = value is None and field.default is None
+            if not (left_open or setting.holds(value)):
                 raise InputError(
                     f"{field.name} must be {setting.needs}, got {value!r}; "
                     "--help says what it does"
                 )
+        _fill(self)
 
 
-def _choose_optimizer_defaults(config: Config) -> None:
-    defaults = OPTIMIZERS.get(config.optimizer)
-    for name in ("learning_rate", "blocks_per_step"):
-        if defaults and getattr(config, name) is None:
-            object.__setattr__(config, name, getattr(defaults, name))
+def _fill(config: Config) -> None:
+    """Gives what was left open its default."""
+
+    def fill(name, value):
+        if getattr(config, name) is None:
+            object.__setattr__(config, name, value)
+
+    fill("backend", "cpu")
+    backend, optimizer = BACKENDS[config.backend], OPTIMIZERS[config.optimizer]
+    fill("learning_rate", optimizer.learning_rate)
+    tokens = min(backend.tokens_per_step, optimizer.tokens_per_step)
+    fill("blocks_per_step", max(1, tokens // config.block_size))
+    fill("replicas", backend.replicas)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from sgns_jax.config import OPTIMIZERS, Config
+from sgns_jax.config import BACKENDS, OPTIMIZERS, Config
 from sgns_jax.types import InputError
 
 BAD = {
@@ -34,6 +34,7 @@ BAD = {
     "block_size": [0],
     "noise_words": [0],
     "blocks_per_step": [0],
+    "backend": ["cuda", ""],
     "replicas": [0, 1.0],
     "segment_tokens": [15],
     "adagrad_power": [-0.1, 1.5, math.nan],
@@ -63,8 +64,22 @@ def test_defaults_are_word2vecs():
 def test_optimizers_bring_their_own_defaults(optimizer):
     config = Config(optimizer=optimizer)
     assert config.learning_rate == OPTIMIZERS[optimizer].learning_rate
-    assert config.blocks_per_step == OPTIMIZERS[optimizer].blocks_per_step
     assert Config(optimizer=optimizer, learning_rate=0.5).learning_rate == 0.5
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backends_bring_their_own_defaults(backend):
+    config = Config(backend=backend)
+    assert config.replicas == BACKENDS[backend].replicas
+    tokens = BACKENDS[backend].tokens_per_step
+    assert config.blocks_per_step * config.block_size == tokens
+    assert Config(backend=backend, block_size=tokens).blocks_per_step == 1
+    assert Config(backend=backend, block_size=10 * tokens).blocks_per_step == 1
+    given = Config(backend=backend, blocks_per_step=7, replicas=3)
+    assert (given.blocks_per_step, given.replicas) == (7, 3)
+    # SGD diverges on large steps, on any device.
+    small = Config(backend=backend, optimizer="sgd", block_size=32)
+    assert small.blocks_per_step == 4
 
 
 def test_settings_are_explained():

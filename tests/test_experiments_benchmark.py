@@ -385,8 +385,8 @@ def test_versions_are_told_as_far_as_they_are_known():
 
 
 def test_flags_differ_from_the_defaults_only_where_asked(said):
-    # Adam's own learning rate is not that of the default optimiser.
-    given = {"optimizer": "adam", "dynamic_window": False, "block_size": 16}
+    # Adam's own learning rate and as many blocks as the device likes are defaults.
+    given = {"optimizer": "adam", "dynamic_window": False, "block_size": 32}
     config = dataclasses.replace(
         Config(**given), corpus="text.txt", epochs=3, seed=2, subsample=0.0
     )
@@ -395,8 +395,7 @@ def test_flags_differ_from_the_defaults_only_where_asked(said):
     assert set(command[1:]) == {
         f"--workdir={said.task.folder}", "--checkpoint_seconds=1000000000.0",
         "--corpus=text.txt", "--optimizer=adam", "--dynamic_window=false",
-        "--block_size=16", "--epochs=3", "--seed=2", "--subsample=0.0",
-        "--learning_rate=0.01",
+        "--block_size=32", "--epochs=3", "--seed=2", "--subsample=0.0",
     }  # fmt: skip
 
 

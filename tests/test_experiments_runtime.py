@@ -10,15 +10,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SHOW = """
 from experiments.runtime import start_jax
-start_jax()
+backend = start_jax()
 import jax, os
-print(os.environ["PJRT_NPROC"], jax.config.jax_compilation_cache_dir)
+assert backend == jax.default_backend()
+nproc, folder = os.environ["PJRT_NPROC"], jax.config.jax_compilation_cache_dir
+print(nproc, folder, len(jax.devices("cpu")))
 """
 
 
 def start(tmp_path, **settings):
     environment = os.environ | {"SGNS_JAX_CACHE": str(tmp_path)} | settings
-    for name in ("JAX_COMPILATION_CACHE_DIR", "PJRT_NPROC"):
+    for name in ("JAX_COMPILATION_CACHE_DIR", "PJRT_NPROC", "JAX_NUM_CPU_DEVICES"):
         if name not in settings:
             environment.pop(name, None)
     run = subprocess.run(
@@ -28,13 +30,18 @@ def start(tmp_path, **settings):
     return run.stdout.split()
 
 
-def test_programs_are_kept_in_the_users_cache(tmp_path):
-    assert start(tmp_path) == ["1", str(tmp_path / "compiled")]
+def test_a_device_a_core_and_programs_kept_in_the_users_cache(tmp_path):
+    cores = len(os.sched_getaffinity(0))
+    assert start(tmp_path) == ["1", str(tmp_path / "compiled"), str(cores)]
 
 
 def test_what_the_user_has_set_stands(tmp_path):
-    settings = {"PJRT_NPROC": "3", "JAX_COMPILATION_CACHE_DIR": "own"}
-    assert start(tmp_path, **settings) == ["3", "own"]
+    settings = {
+        "PJRT_NPROC": "3",
+        "JAX_COMPILATION_CACHE_DIR": "own",
+        "JAX_NUM_CPU_DEVICES": "5",
+    }
+    assert start(tmp_path, **settings) == ["3", "own", "5"]
 
 
 @pytest.mark.parametrize("module", ["sklearn", "matplotlib", "scipy.stats"])

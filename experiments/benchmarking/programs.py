@@ -38,7 +38,11 @@ class Program(NamedTuple):
 
 def our_command(task: Task) -> list[str]:
     """The command that users give, with the flags that differ from its defaults."""
-    default = dataclasses.asdict(Config())
+    # What other defaults depend on: those are the command's own to choose.
+    chosen = "backend", "optimizer", "block_size"
+    given = {name: getattr(task.config, name) for name in chosen}
+    default = dataclasses.asdict(Config(**given))
+    default |= {name: getattr(Config(), name) for name in chosen}
     flags = {"workdir": task.folder, "checkpoint_seconds": 1e9}
     for name, value in dataclasses.asdict(task.config).items():
         if value != default[name]:

@@ -18,8 +18,8 @@ SETTINGS = {
     "negatives": ("K, noise words per pair", "1,2,5,10,20,50"),
     "window": ("W, largest half-window", "2,5,10,15,20"),
     "noise_words": ("N, noise words a block shares", "8,16,32,64"),
-    "block_size": ("C, centres of a block", "16,32,64"),
-    "blocks_per_step": ("B, blocks of a step", "8,32,128,512"),
+    "block_size": ("C, centres of a block", "8,16,32,64"),
+    "blocks_per_step": ("B, blocks of a step", "16,64,256,1024"),
     "product_dtype": ("dtype of the products", "bfloat16,float32"),
     "replicas": ("R, copies of the model that train side by side", "1,2"),
 }
@@ -68,8 +68,10 @@ class Plan(NamedTuple):
         return list(dict.fromkeys(every))
 
 
-def make_plan(flags: FlagValues) -> Plan:
+def make_plan(flags: FlagValues, backend: str) -> Plan:
     """The points that the flags ask for: each setting varied by itself.
+
+    The base has the default settings of the backend.
 
     Raises:
       InputError: a flag is out of its range.
@@ -78,8 +80,9 @@ def make_plan(flags: FlagValues) -> Plan:
         if not flags[name].value >= low:
             raise InputError(f"{name} must be >= {low}, got {flags[name].value}")
     values = {name: _values(name, flags[name].value) for name in SETTINGS}
+    default = Config(backend=backend)
     base = {"vocabulary": BASE_VOCABULARY, "tokens": flags.tokens}
-    base |= {name: getattr(Config(), name) for name in _OF_CONFIG}
+    base |= {name: getattr(default, name) for name in _OF_CONFIG}
     base |= {name: one[0] for name, one in values.items() if len(one) == 1}
     curves = {}
     for name in dict.fromkeys(flags.sweeps.split(",")):

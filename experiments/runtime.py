@@ -22,5 +22,5 @@ def start_jax() -> str:
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         folder = cache_folder() / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     return jax.default_backend()

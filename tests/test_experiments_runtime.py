@@ -13,6 +13,7 @@ from experiments.runtime import start_jax
 backend = start_jax()
 import jax, os
 assert backend == jax.default_backend()
+jax.numpy.ones(3) + 1
 nproc, folder = os.environ["PJRT_NPROC"], jax.config.jax_compilation_cache_dir
 print(nproc, folder, len(jax.devices("cpu")))
 """
@@ -33,6 +34,7 @@ def start(tmp_path, **settings):
 def test_a_device_a_core_and_programs_kept_in_the_users_cache(tmp_path):
     cores = len(os.sched_getaffinity(0))
     assert start(tmp_path) == ["1", str(tmp_path / "compiled"), str(cores)]
+    assert list((tmp_path / "compiled").iterdir())  # short ones, too: they add up
 
 
 def test_what_the_user_has_set_stands(tmp_path):

@@ -37,7 +37,7 @@ from sgns_jax.step import (
 from sgns_jax.types import SENTENCE_END, InputError
 
 #: Replicas are merged no sooner: a merge reads every row of both tables.
-TOKENS_PER_ROW = 4
+TOKENS_PER_ROW = 8
 
 
 class SegmentMetrics(NamedTuple):

@@ -82,10 +82,10 @@ def test_segments_cover_the_corpus_evenly():
 
 def test_segments_grow_with_a_vocabulary_whose_rows_are_merged():
     one, two = (dataclasses.replace(CONFIG, replicas=n) for n in (1, 2))
-    assert train.num_rounds(two, 24_000, 1000) == 3  # of 2 segments of 4 · 1000
-    assert train.segment_size(two, 24_000, 1000) == 4000
-    assert train.num_rounds(two, 24_000, 150) == 20
-    assert train.num_rounds(one, 24_000, 1000) == 40
+    assert train.num_rounds(two, 48_000, 1000) == 3  # of 2 segments of 8 · 1000
+    assert train.segment_size(two, 48_000, 1000) == 8000
+    assert train.num_rounds(two, 48_000, 75) == 40
+    assert train.num_rounds(one, 48_000, 1000) == 80
 
 
 def mean_loss(metrics):

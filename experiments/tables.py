@@ -12,11 +12,14 @@ import re
 import textwrap
 from pathlib import Path
 
+import numpy as np
 from absl.flags import FlagValues
 
 from experiments import cli
-from experiments.benchmarking.tables import table as benchmark_table
+from experiments.benchmarking import tables as benchmark_tables
+from experiments.profiling import tables as profile_tables
 from experiments.report import neighbour_table
+from experiments.sweeping import report as sweep_report
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "experiments/README.md")
@@ -65,45 +68,77 @@ def reading() -> str:
 def benchmark() -> str:
     """The report of the recorded benchmark, as the command prints it."""
     (run,) = _results("benchmark.json")
-    return f"```\n{benchmark_table(run)}\n```"
+    return _printed(benchmark_tables.table(run))
+
+
+def profile() -> str:
+    """Where the time of a step goes, as the command prints it."""
+    (run,) = _results("profile.json")
+    return _printed(profile_tables.table(run))
+
+
+def sweep() -> str:
+    """Speed against the sizes of the model, as the command prints it."""
+    (run,) = _results("sweep.json")
+    return _printed(sweep_report.tables(run))
+
+
+def _printed(text: str) -> str:
+    return f"```\n{text}\n```"
 
 
 _SCORES = "WordSim-353 | MEN | SimLex-999 | analogies |"
+_FORMS = "{:.3f}", "{:.3f}", "{:.3f}", "{:.1f}"
 
 
 def quality() -> str:
     """Speed and scores of the recorded runs on enwiki15, a row a seed."""
     rows = [f"| seed | words/s | memory | {_SCORES}", "| --- " * 7 + "|"]
     for run in _results("train_enwiki15_seed*.json"):
+        scores = map(str.format, _FORMS, _scores(run))
         rows.append(
             f"| {run['seed']} | {run['words_per_second'] / 1e6:.2f} M "
-            f"| {run['peak_memory_bytes'] / 1e9:.2f} GB | {_scores(run)}"
+            f"| {run['peak_memory_bytes'] / 1e9:.2f} GB | {' | '.join(scores)} % |"
         )
     return "\n".join(rows)
 
 
 def variants() -> str:
-    """Scores of runs that differ from the one with seed 0, and in what."""
-    (default,) = _results("train_enwiki15_seed0.json")
+    """Mean scores over seeds ± their standard deviation, a row a configuration."""
     rows = [f"| changed | {_SCORES}", "| --- " * 5 + "|"]
-    rows.append(f"| nothing | {_scores(default)}")
-    for run in _results("train_enwiki15_with_*.json"):
+    usual = _by_settings("train_enwiki15_seed*.json")
+    (defaults,) = usual
+    for settings, runs in (usual | _by_settings("train_enwiki15_with_*.json")).items():
+        given = dict(settings)
         changed = [
             f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
-            for name, value in run["configuration"].items()
-            if value != default["configuration"][name]
+            for name, value in given.items()
+            if value != dict(defaults)[name]
         ]
-        rows.append(f"| {', '.join(changed)} | {_scores(run)}")
+        scores = [_scores(run) for run in runs]
+        mean, spread = np.mean(scores, axis=0), np.std(scores, axis=0, ddof=1)
+        cells = (
+            f"{form.format(m)} ± {form.format(s)}"
+            for form, m, s in zip(_FORMS, mean, spread, strict=True)
+        )
+        rows.append(f"| {', '.join(changed) or 'nothing'} | {' | '.join(cells)} % |")
     return "\n".join(rows)
 
 
-def _scores(run: dict) -> str:
+def _by_settings(pattern: str) -> dict[tuple, list[dict]]:
+    """Runs that differ in nothing but the seed, together."""
+    groups = {}
+    for run in _results(pattern):
+        settings = {k: v for k, v in run["configuration"].items() if k != "seed"}
+        groups.setdefault(tuple(settings.items()), []).append(run)
+    return groups
+
+
+def _scores(run: dict) -> tuple[float, ...]:
+    """WordSim-353, MEN, SimLex-999, and analogies in percent."""
     score = {s["name"]: s for s in run["evaluation"]}
-    return (
-        f"{score['wordsim353']['rho']:.3f} | {score['men3000']['rho']:.3f} "
-        f"| {score['simlex999']['rho']:.3f} "
-        f"| {100 * score['questions-words']['total']['accuracy']:.1f} % |"
-    )
+    similarity = (score[name]["rho"] for name in ("wordsim353", "men3000", "simlex999"))
+    return *similarity, 100 * score["questions-words"]["total"]["accuracy"]
 
 
 def gradient() -> str:
@@ -222,7 +257,9 @@ PASSAGES = {
     "mutants": mutants,
     "walkthrough": walkthrough,
     "first_run": first_run,
+    "profile": profile,
     "reading": reading,
+    "sweep": sweep,
     "quality": quality,
     "variants": variants,
 }

@@ -14,24 +14,48 @@ def test_readmes_are_up_to_date(page):
     assert "<!-- from results: quality -->" in text
 
 
-def test_a_changed_result_changes_the_page(tmp_path, monkeypatch):
-    page = "<!-- from results: quality -->\nold\n<!-- end -->\nrest"
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    """``record(name, seed, score, **settings)`` writes the result of a run."""
     results = tmp_path / "experiments" / "results"
     results.mkdir(parents=True)
-    evaluation = [
-        {"name": name, "rho": 0.5} for name in ("wordsim353", "men3000", "simlex999")
-    ] + [{"name": "questions-words", "total": {"accuracy": 0.25}}]
-    run = {
-        "seed": 7,
-        "words_per_second": 1.25e6,
-        "peak_memory_bytes": 9e8,
-        "evaluation": evaluation,
-    }
-    (results / "train_enwiki15_seed7.json").write_text(json.dumps(run))
     monkeypatch.setattr(tables, "ROOT", tmp_path)
+
+    def write(name, seed, score, **settings):
+        evaluation = [
+            {"name": name, "rho": score}
+            for name in ("wordsim353", "men3000", "simlex999")
+        ] + [{"name": "questions-words", "total": {"accuracy": score / 2}}]
+        run = {
+            "seed": seed,
+            "words_per_second": 1.25e6,
+            "peak_memory_bytes": 9e8,
+            "configuration": {"seed": seed, **settings},
+            "evaluation": evaluation,
+        }
+        (results / f"train_enwiki15_{name}.json").write_text(json.dumps(run))
+
+    return write
+
+
+def test_a_changed_result_changes_the_page(record):
+    page = "<!-- from results: quality -->\nold\n<!-- end -->\nrest"
+    record("seed7", 7, 0.5)
     filled = tables.filled(page)
     assert "| 7 | 1.25 M | 0.90 GB | 0.500 | 0.500 | 0.500 | 25.0 % |" in filled
     assert "old" not in filled and filled.endswith("<!-- end -->\nrest")
+
+
+def test_variants_are_means_over_seeds(record):
+    for seed, score in enumerate((0.5, 0.6)):
+        record(f"seed{seed}", seed, score, rate=0.1, kind="a")
+        record(f"with_x_seed{seed}", seed, score / 2, rate=0.25, kind="b")
+    rows = tables.variants().splitlines()[2:]
+    like = "{0} ± {1} | {0} ± {1} | {0} ± {1} | {2} ± {3} % |"
+    assert rows == [
+        "| nothing | " + like.format("0.550", "0.071", "27.5", "3.5"),
+        "| rate=0.25, kind=b | " + like.format("0.275", "0.035", "13.8", "1.8"),
+    ]
 
 
 def test_recorded_results_say_where_they_come_from():

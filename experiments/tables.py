@@ -78,9 +78,10 @@ def profile() -> str:
 
 
 def sweep() -> str:
-    """Speed against the sizes of the model, as the command prints it."""
-    (run,) = _results("sweep.json")
-    return _printed(sweep_report.tables(run))
+    """Speed against the sizes of the model, as the commands print it."""
+    return "\n\n".join(
+        _printed(sweep_report.tables(run)) for run in _results("sweep*.json")
+    )
 
 
 def _printed(text: str) -> str:

@@ -123,11 +123,11 @@ def test_the_same_command_goes_on_with_equal_bits(run, text, tmp_path, monkeypat
     assert not (work / "vectors.txt").exists()
     monkeypatch.setattr(train, "fit", fit)
     status, out, _ = run(*settings, f"--workdir={work}")
-    assert status == 0 and "Going on from round 7 of 14" in out
+    assert status == 0 and "Going on from round 7 of 10" in out
     whole = (tmp_path / "whole" / "vectors.txt").read_bytes()
     assert (work / "vectors.txt").read_bytes() == whole
     lines = (work / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["round"] for line in lines] == list(range(1, 15))
+    assert [json.loads(line)["round"] for line in lines] == list(range(1, 11))
 
 
 def test_bytes_that_are_no_utf8_are_reported(run, tmp_path):

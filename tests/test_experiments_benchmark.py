@@ -513,6 +513,8 @@ def test_every_program_runs_in_turn_and_is_told(run, fakes, measures, tmp_path):
     assert {"command", "commit", "machine", "versions"} <= set(result)
     assert set(result["program_versions"]) == set(programs.PROGRAMS)
     assert result["text"]["words"] == 2500 and result["settings"]["dim"] == 100
+    chosen_there = {name: result["settings"][name] for name in plan.OF_THE_DEVICE}
+    assert set(chosen_there.values()) == {None}
     assert result["against"]["gensim"]["train_ratio"]["median"] == pytest.approx(2)
     assert len(result["targets"]) == 5
     for name in ("speed", "quality_by_training", "quality_by_time"):

@@ -110,6 +110,15 @@ def test_points_of_all_sweeps_take_turns(run, asked):
     assert ratios == {"dim": [2, 1], "negatives": [1, 1, 1]}
 
 
+def test_the_base_suits_the_device(run, asked, monkeypatch):
+    monkeypatch.setattr(sweep, "start_jax", lambda: "gpu")
+    assert run("--sweeps=negatives", "--negatives=5", *TINY)[0] == 0
+    want = Config(backend="gpu")
+    for point in asked:
+        assert point.config.blocks_per_step == want.blocks_per_step
+        assert point.config.replicas == want.replicas == 1
+
+
 def test_an_interrupted_sweep_goes_on(run, asked, monkeypatch):
     measure = measuring.measure
 

@@ -13,6 +13,7 @@ from experiments.provenance import available_cores
 from sgns_jax.types import InputError
 
 Key = tuple[str, int, int]  #: program, epochs, repetition
+OF_THE_DEVICE = ("backend", "blocks_per_step", "replicas")
 
 
 def settings(flags: FlagValues) -> dict:
@@ -29,6 +30,8 @@ def settings(flags: FlagValues) -> dict:
         _check_measures(Path(flags.eval_dir))
     shared = dataclasses.asdict(cli.config(flags))
     del shared["seed"]
+    # Left open, these are the training's to choose, on a device this process has not.
+    shared |= {name: flags[name].value for name in OF_THE_DEVICE}
     return shared | {
         "threads": flags.threads or len(available_cores()),
         "eval_dir": flags.eval_dir,

@@ -150,12 +150,18 @@ def shared_weights(
 
 
 def independent_weights(
-    tokens_BE: Array, mask_BCE: Array, noise_BN: Array, collisions: Collisions
+    tokens_BE: Array,
+    mask_BCE: Array,
+    noise_BN: Array,
+    num_negatives: float,
+    collisions: Collisions,
 ) -> BlockWeights:
-    """Weights for blocks of one centre whose 2W possible pairs draw K words each.
+    """Weights for blocks of one centre whose 2W possible pairs draw words each.
 
-    Arguments as in :func:`shared_weights`, with C = 1, E = 1 + 2W, N = 2W·K: the
-    noise words stand pair by pair, from the leftmost context to the rightmost.
+    Arguments as in :func:`shared_weights`, with C = 1, E = 1 + 2W, N = 2W·(words
+    drawn by a pair): the noise words stand pair by pair, from the leftmost context to
+    the rightmost. The first K of each pair count, so that models with different K fit
+    into one program.
     """
     B, N = noise_BN.shape
     W = tokens_BE.shape[1] // 2
@@ -167,6 +173,7 @@ def independent_weights(
 
     noise_BPK = noise_BN.reshape(B, 2 * W, -1)
     counts_BPK = counted(noise_BPK, contexts(tokens_BE), collisions)
+    counts_BPK &= jnp.arange(noise_BPK.shape[2])[None, None] < num_negatives
     exists_BP1 = contexts(mask_BCE[:, 0, :])
     weight_BN = (exists_BP1 & counts_BPK).reshape(B, N)
     return _weights(mask_BCE.astype(float), weight_BN[:, None, :].astype(float))

@@ -56,7 +56,8 @@ def alias_table(counts: Array, exponent: float) -> AliasTable:
     has at least one of the V·2³² shares that probabilities are rounded to.
 
     Raises:
-      InputError: if counts hold no positive number, or anything negative or NaN.
+      InputError: if counts hold no positive number, or anything negative or NaN; if
+        the exponent is not finite, or so large that α·log f is not.
     """
     counts = np.asarray(counts, np.float64)
     if not (counts.ndim == 1 and np.all(counts >= 0) and np.any(counts > 0)):
@@ -68,6 +69,11 @@ def alias_table(counts: Array, exponent: float) -> AliasTable:
         raise InputError(f"noise exponent must be a finite number, got {exponent}")
     with jax.enable_x64(True):
         probs_V = np.asarray(noise_distribution(counts, exponent))
+    if not np.isfinite(probs_V).all():
+        raise InputError(
+            f"noise exponent {exponent:g} overflows float64 with counts up to "
+            f"{counts.max():g}; give one nearer to 0"
+        )
     return _vose(_shares(probs_V, counts > 0))
 
 

@@ -188,20 +188,21 @@ def scale_by_row_rms(power: float = 0.15) -> optax.GradientTransformationExtraAr
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def make_schedule(name: str, learning_rate: float, num_steps: int) -> optax.Schedule:
+def make_schedule(name: str, learning_rate: Array, num_steps: Array) -> optax.Schedule:
     """The learning rate at each step: ``linear``, ``cosine`` or ``constant``.
 
-    The first two end at 1/10000 of the start, word2vec.c's floor, and stay there.
+    The first two end at 1/10000 of the start, word2vec.c's floor, and stay there. Rate
+    and number of steps may be traced: models of one program differ in them.
     """
     floor = 1e-4
-    if name == "linear":
-        end = floor * learning_rate
-        return optax.linear_schedule(learning_rate, end, num_steps)
-    if name == "cosine":
-        return optax.cosine_decay_schedule(learning_rate, num_steps, alpha=floor)
-    if name == "constant":
-        return optax.constant_schedule(learning_rate)
-    raise InputError(f"schedule must be linear, cosine or constant, got {name!r}")
+    shapes = {  # of the part that is done, from 0 to 1
+        "linear": optax.linear_schedule(1.0, floor, 1),
+        "cosine": optax.cosine_decay_schedule(1.0, 1, alpha=floor),
+        "constant": optax.constant_schedule(1.0),
+    }
+    if name not in shapes:
+        raise InputError(f"schedule must be linear, cosine or constant, got {name!r}")
+    return lambda step: learning_rate * shapes[name](step / num_steps)
 
 
 def make_optimizer(

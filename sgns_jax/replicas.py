@@ -35,8 +35,8 @@ from sgns_jax.types import Params
 
 AXIS = "replica"
 
-#: ``(state, keys, sampling, tokens, number of the segment)`` → state, metrics
-SegmentRun = Callable
+#: ``(state, model, tokens, number of the segment)`` → state, metrics
+ModelRun = Callable
 
 #: Rows merged at a time: few enough to stay in a core's cache between the sums.
 _ROWS = 4096
@@ -49,29 +49,29 @@ def replica_mesh(replicas: int) -> Mesh:
     return Mesh(np.array(devices[:n]), (AXIS,))
 
 
-def make_round(run: SegmentRun, replicas: int, mesh: Mesh) -> SegmentRun:
-    """``round(state, keys, sampling, segments_LT, segment)`` from a segment's run.
+def make_round(run: ModelRun, replicas: int, mesh: Mesh) -> ModelRun:
+    """``round(state, model, segments_LT, segment)`` from a segment's run.
 
     Replica i takes segment ``segment + i``. State and metrics are those of all.
     """
     if replicas == 1:  # nothing to merge, so no copy of what was before
-        return lambda state, keys, sampling, segments_1T, segment: run(
-            state, keys, sampling, segments_1T[0], segment
+        return lambda state, model, segments_1T, segment: run(
+            state, model, segments_1T[0], segment
         )
 
-    def on_one_device(state, keys, sampling, segments_LT, segment):
+    def on_one_device(state, model, segments_LT, segment):
         L = len(segments_LT)
 
         def train(replica):
             segment_T, number = replica
-            return run(state, keys, sampling, segment_T, number)
+            return run(state, model, segment_T, number)
 
         numbers_L = segment + jax.lax.axis_index(AXIS) * L + jnp.arange(L)
         after_L, metrics_L = jax.lax.map(train, (segments_LT, numbers_L))
         return merge(state, after_L), jax.tree.map(_total, metrics_L)
 
     every, split = PartitionSpec(), PartitionSpec(AXIS)
-    in_specs = every, every, every, split, every
+    in_specs = every, every, split, every
     # Not checked: a loop's types would have to say at every step what varies.
     return jax.shard_map(
         on_one_device, mesh=mesh, in_specs=in_specs, out_specs=every, check_vma=False

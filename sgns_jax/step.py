@@ -37,6 +37,7 @@ class Sampling(NamedTuple):
     keep_V: Array  #: (V,) probability that an occurrence is kept
     noise: noise.AliasTable  #: P_n
     num_negatives: Array  #: scalar float32, K
+    dynamic_window: Array  #: scalar bool
 
 
 class Keys(NamedTuple):
@@ -66,6 +67,7 @@ def make_sampling(config: Config, counts: np.ndarray) -> Sampling:
         window.keep_probability(counts, config.subsample, config.subsample_rule),
         noise.alias_table(counts, config.noise_exponent),
         jnp.float32(config.negatives),
+        jnp.bool_(config.dynamic_window),
     )
 
 
@@ -88,7 +90,7 @@ def prepare_segment(
         jax.random.fold_in(key, segment) for key in (keys.subsample, keys.window)
     )
     kept = window.subsample(key_subsample, segment_T, sampling.keep_V)
-    W, dynamic = config.window, config.dynamic_window
+    W, dynamic = config.window, sampling.dynamic_window
     half_T = window.half_windows(key_window, segment_T.shape, W, dynamic)
     return window.lay_windows(kept, half_T, W), kept.size
 
@@ -138,7 +140,11 @@ def sample_batch(
     windows: window.Windows,
     starts_B: Array,
 ) -> Batch:
-    """Cuts the blocks of a step and draws its noise words, folded with its count."""
+    """Cuts the blocks of a step and draws its noise words, folded with its count.
+
+    Each pair draws ``config.negatives`` words where they are independent, and the first
+    K of ``sampling`` count.
+    """
     C, W = config.block_size, config.window
     shared = config.negatives_mode == "shared"
     if not shared:  # each centre is a block of its own
@@ -150,11 +156,8 @@ def sample_batch(
     key_noise = jax.random.fold_in(keys.noise, step)
     noise_BN = noise.draw(key_noise, sampling.noise, (B, N))
     ids = tokens_BE, mask_BCE, noise_BN
-    if shared:
-        K = sampling.num_negatives
-        weights = block.shared_weights(*ids, K, config.collisions)
-    else:
-        weights = block.independent_weights(*ids, config.collisions)
+    weights_of = block.shared_weights if shared else block.independent_weights
+    weights = weights_of(*ids, sampling.num_negatives, config.collisions)
     words_BR = jnp.concatenate([tokens_BE, noise_BN], axis=1)
     return Batch(tokens_BE[:, W : W + C], words_BR, weights)
 

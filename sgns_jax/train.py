@@ -52,12 +52,22 @@ SegmentRun = Callable[
 ]
 
 
-def make_segment_run(config: Config, step: Step) -> SegmentRun:
+def make_segment_run(
+    config: Config, step: Step, models_axis: str | None = None
+) -> SegmentRun:
     """``run(state, keys, sampling, segment_T, segment)``: a segment's steps in a loop.
 
     ``segment`` counts from 0 over all epochs and seeds all random draws. Every
     ``loss_every``-th step is measured, the first one always. The number of steps
     depends on how many tokens are kept; the compiled program does not.
+
+    Args:
+      config: its batching settings.
+      step: see ``sgns_jax.step.make_step``.
+      models_axis: the axis that ``run`` is vmapped over, if it is. The loop then goes
+        on until each model has done its steps, and what is done stays as it is: to
+        let every model leave the loop for itself, vmap would copy all tables at every
+        step.
     """
     B, C = config.blocks_per_step, config.block_size
 
@@ -74,15 +84,36 @@ def make_segment_run(config: Config, step: Step) -> SegmentRun:
             # repeat each other's words, and repeats in a step act from stale rows.
             starts_B = (jnp.arange(B) * num_steps + i) * C
             measured = i % config.loss_every == 0
-            state, loss = step(state, keys, sampling, windows, starts_B, measured)
-            return state, jax.tree.map(jnp.add, total, loss)
+            if models_axis:
+                starts_B = jnp.where(i < num_steps, starts_B, len(segment_T))
+            after, loss = step(state, keys, sampling, windows, starts_B, measured)
+            if models_axis:
+                after = _unless(i >= num_steps, config, state, after)
+            return after, jax.tree.map(jnp.add, total, loss)
 
         zero = block.LossParts(jnp.float32(0), jnp.float32(0), jnp.int32(0))
-        state, loss = jax.lax.fori_loop(0, num_steps, body, (state, zero))
+        longest = jax.lax.pmax(num_steps, models_axis) if models_axis else num_steps
+        state, loss = jax.lax.fori_loop(0, longest, body, (state, zero))
         pairs = jnp.sum(windows.left_T + windows.right_T)
         return state, SegmentMetrics(loss, pairs)
 
     return run
+
+
+def _unless(
+    done: Array, config: Config, state: TrainState, after: TrainState
+) -> TrainState:
+    """The state after a step, or the one before it where a model was done already.
+
+    A step of empty blocks changes no row, but it counts; and a dense optimiser may
+    move rows without a gradient.
+    """
+
+    def choose(old, new):
+        is_table = jnp.ndim(new) and config.updates == "rows"
+        return new if is_table else jnp.where(done, old, new)
+
+    return jax.tree.map(choose, state, after)
 
 
 def num_rounds(config: Config, num_tokens: int, vocabulary_size: int) -> int:
@@ -99,18 +130,77 @@ def segment_size(config: Config, num_tokens: int, vocabulary_size: int) -> int:
     return -(-num_tokens // (config.replicas * rounds))
 
 
-def expected_steps(config: Config, counts: np.ndarray, num_tokens: int) -> int:
+def expected_steps(
+    config: Config, counts: np.ndarray, num_tokens: int, rounds: int | None = None
+) -> int:
     """How many steps a replica is expected to take; schedules are laid over it.
 
     The exact number depends on the draws of subsampling and is near this one: each
-    segment ends with a step that is half full on average.
+    segment ends with a step that is half full on average. Training ends after
+    ``rounds``, by default those of all epochs.
     """
     keep_V = window.keep_probability(counts, config.subsample, config.subsample_rule)
-    rounds = num_rounds(config, num_tokens, len(counts))
+    per_epoch = num_rounds(config, num_tokens, len(counts))
     kept = float(np.dot(np.asarray(keep_V, np.float64), counts))
-    kept_of_segment = kept / (config.replicas * rounds)
+    kept_of_segment = kept / (config.replicas * per_epoch)
     tokens_per_step = config.blocks_per_step * config.block_size
-    return round(config.epochs * rounds * (kept_of_segment / tokens_per_step + 0.5))
+    rounds = config.epochs * per_epoch if rounds is None else rounds
+    return round(rounds * (kept_of_segment / tokens_per_step + 0.5))
+
+
+class Model(NamedTuple):
+    """What tells a model from others that the same program trains, as arrays."""
+
+    keys: Keys
+    sampling: Sampling
+    learning_rate: Array  #: scalar float32, at the start
+    num_steps: Array  #: scalar float32, the schedule is laid over so many
+
+
+def make_model(
+    config: Config, counts: np.ndarray, num_tokens: int, rounds: int | None = None
+) -> Model:
+    """The model of a configuration; arguments as in :func:`expected_steps`."""
+    return Model(
+        run_keys(config.seed),
+        make_sampling(config, counts),
+        jnp.float32(config.learning_rate),
+        jnp.float32(max(1, expected_steps(config, counts, num_tokens, rounds))),
+    )
+
+
+#: ``(state, model, segment_T, number of the segment)`` → state, metrics
+ModelRun = Callable[
+    [TrainState, Model, Array, Array], tuple[TrainState, SegmentMetrics]
+]
+
+
+def make_model_run(config: Config, models_axis: str | None = None) -> ModelRun:
+    """A segment's training of any model that differs in ``Model`` alone.
+
+    Nothing of the model is built in: it may be traced, and vmapped over
+    ``models_axis``.
+    """
+
+    def run(state, model, segment_T, segment):
+        rate = make_schedule(config.schedule, model.learning_rate, model.num_steps)
+        step = make_step(config, _optimizer(config, rate))
+        train = make_segment_run(config, step, models_axis)
+        return train(state, model.keys, model.sampling, segment_T, segment)
+
+    return run
+
+
+def init_state(config: Config, vocabulary_size: int, key: Array) -> TrainState:
+    """The state that training begins with."""
+    params = init_params(key, vocabulary_size, config.dim)
+    optimizer = _optimizer(config, optax.constant_schedule(0.0))  # rates leave no trace
+    return TrainState(params, optimizer.init(params), jnp.int32(0))
+
+
+def _optimizer(config: Config, schedule: optax.Schedule):
+    power, dense = config.adagrad_power, config.updates == "dense"
+    return make_optimizer(config.optimizer, schedule, power, dense)
 
 
 class Trainer(NamedTuple):
@@ -118,9 +208,8 @@ class Trainer(NamedTuple):
 
     state: TrainState  #: the state to begin with
     schedule: optax.Schedule  #: step → learning rate
-    run: SegmentRun  #: a round, compiled; it takes the state's memory for the next's
-    keys: Keys
-    sampling: Sampling
+    run: ModelRun  #: a round, compiled; it takes the state's memory for the next's
+    model: Model
 
 
 def make_trainer(config: Config, counts: np.ndarray, num_tokens: int) -> Trainer:
@@ -131,33 +220,24 @@ def make_trainer(config: Config, counts: np.ndarray, num_tokens: int) -> Trainer
       counts: (V,) how often each word stands in the corpus.
       num_tokens: T, length of the token stream, sentence ends included.
     """
-    keys, sampling = run_keys(config.seed), make_sampling(config, counts)
-    steps = expected_steps(config, counts, num_tokens)
-    schedule = make_schedule(config.schedule, config.learning_rate, steps)
-    power, dense = config.adagrad_power, config.updates == "dense"
-    optimizer = make_optimizer(config.optimizer, schedule, power, dense)
-    run = make_segment_run(config, make_step(config, optimizer))
+    model = make_model(config, counts, num_tokens)
     mesh = replicas.replica_mesh(config.replicas)
     everywhere = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec(replicas.AXIS))
-
-    @functools.partial(jax.jit, out_shardings=everywhere)
-    def init(key):
-        params = init_params(key, len(counts), config.dim)
-        return TrainState(params, optimizer.init(params), jnp.int32(0))
-
-    state = init(keys.init)
-    keys, sampling = jax.device_put((keys, sampling), everywhere)
+    init = functools.partial(init_state, config, len(counts))
+    state = jax.jit(init, out_shardings=everywhere)(model.keys.init)
+    model = jax.device_put(model, everywhere)
     shape = config.replicas, segment_size(config, num_tokens, len(counts))
     segments = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split)
     count = jax.ShapeDtypeStruct((), jnp.int32)
     jitted = jax.jit(
-        replicas.make_round(run, config.replicas, mesh),
+        replicas.make_round(make_model_run(config), config.replicas, mesh),
         donate_argnums=0,  # the old state is never read again
         out_shardings=everywhere,
     )
-    compiled = jitted.lower(state, keys, sampling, segments, count).compile()
-    return Trainer(state, schedule, compiled, keys, sampling)
+    compiled = jitted.lower(state, model, segments, count).compile()
+    schedule = make_schedule(config.schedule, config.learning_rate, model.num_steps)
+    return Trainer(state, schedule, compiled, model)
 
 
 def fit(
@@ -183,7 +263,7 @@ def fit(
         silently stand for another word.
     """
     state = trainer.state
-    V = len(trainer.sampling.keep_V)
+    V = trainer.model.sampling.keep_V.shape[-1]
     shape = config.replicas, segment_size(config, len(tokens), V)
     size, per_epoch = math.prod(shape), num_rounds(config, len(tokens), V)
     for done in range(rounds_done, config.epochs * per_epoch):
@@ -193,9 +273,7 @@ def fit(
         round_T[: len(part)] = part
         _check_ids(round_T, V)
         segments, number = round_T.reshape(shape), np.int32(done * config.replicas)
-        state, metrics = trainer.run(
-            state, trainer.keys, trainer.sampling, segments, number
-        )
+        state, metrics = trainer.run(state, trainer.model, segments, number)
         yield done + 1, state, metrics
 
 

@@ -76,15 +76,16 @@ def subsample(key: Array, segment_T: Array, keep_V: Array) -> KeptTokens:
 
 
 def half_windows(
-    key: Array, shape: tuple[int, ...], window: int, dynamic: bool
+    key: Array, shape: tuple[int, ...], window: int, dynamic: bool | Array
 ) -> Array:
     """How far each centre looks to either side: uniform on 1..W, or W itself.
 
+    ``dynamic`` says which, and may be traced.
+
     Source: Mikolov et al. 2013 (arXiv 1301.3781), section 3.2: "R" words.
     """
-    if dynamic:
-        return jax.random.randint(key, shape, 1, window + 1)
-    return jnp.full(shape, window, jnp.int32)
+    drawn = jax.random.randint(key, shape, 1, window + 1)
+    return jnp.where(dynamic, drawn, window)
 
 
 class Windows(NamedTuple):

@@ -24,9 +24,8 @@ CASES = [(mode, rule) for mode in SHAPE for rule in ("keep", "skip")]
 
 
 def weights_of(mode, tokens_BE, mask_BCE, noise_BN, collisions):
-    if mode == "shared":
-        return shared_weights(tokens_BE, mask_BCE, noise_BN, K, collisions)
-    return independent_weights(tokens_BE, mask_BCE, noise_BN, collisions)
+    weights = shared_weights if mode == "shared" else independent_weights
+    return weights(tokens_BE, mask_BCE, noise_BN, K, collisions)
 
 
 def random_block(seed, mode, collisions, dtype=np.float64):

@@ -22,6 +22,7 @@ ALLOWED = {
     "step": {"types", "config", "loss", "noise", "window", "block", "optimizers"},
     "replicas": {"types", "optimizers", "step"},
     "train": {"types", "config", "window", "block", "optimizers", "step", "replicas"},
+    "grid": {"types", "config", "optimizers", "step", "train"},
     "checkpoint": {"step"},
     "text": {"types"},
     "builtin_corpora": {"types", "text"},

@@ -115,6 +115,13 @@ def test_bad_exponent(exponent):
         alias_table([1, 2], exponent)
 
 
+def test_an_exponent_that_overflows():
+    with pytest.raises(InputError, match="overflows float64 with counts up to 1000;"):
+        alias_table(COUNTS, 1e308)
+    for exponent, word in ((1e3, 0), (-1e308, 7)):  # large, and yet none
+        assert implied_distribution(alias_table(COUNTS, exponent)).argmax() == word
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     st.integers(1, 2**32 - 1),

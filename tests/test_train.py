@@ -190,14 +190,14 @@ def test_fit_hands_over_all_tokens_in_every_epoch_and_counts_on(replicas, segmen
     tokens, _ = corpus(1300)
     handed = []
 
-    def run(state, keys, sampling, segments_LT, segment):
+    def run(state, model, segments_LT, segment):
         assert len(segments_LT) == replicas
         handed.append((int(segment), segments_LT.ravel()))
         return state, None
 
     config = dataclasses.replace(CONFIG, replicas=replicas)
-    sampling = Sampling(np.ones(V), None, None)
-    trainer = train.Trainer(None, None, run, None, sampling)
+    model = train.Model(None, Sampling(np.ones(V), None, None, None), None, None)
+    trainer = train.Trainer(None, None, run, model)
     done = [done for done, *_ in train.fit(config, trainer, tokens)]
     rounds = segments // replicas
     assert done == list(range(1, 2 * rounds + 1))
@@ -371,32 +371,6 @@ def test_the_old_state_is_donated():
     trainer = train.make_trainer(CONFIG, counts, len(tokens))
     next(train.fit(CONFIG, trainer, tokens))
     assert trainer.state.params.w_in.is_deleted()
-
-
-def test_models_train_side_by_side_under_vmap():
-    """K, the noise and the state are data: two models in one program, as apart."""
-    tokens, counts = corpus()
-    config = dataclasses.replace(CONFIG, subsample=0.0)
-    optimizer = train.make_optimizer("adagrad", lambda count: 0.1)
-    run = train.make_segment_run(config, make_step(config, optimizer))
-    state, keys, _ = start(config, counts, optimizer)
-    ablations = [
-        make_sampling(
-            dataclasses.replace(config, noise_exponent=a, negatives=k), counts
-        )
-        for a, k in ((0.75, 5), (0.0, 2))
-    ]
-    segment = tokens[:500]
-    alone = jax.jit(run)
-    apart = [alone(state, keys, s, segment, 0)[0] for s in ablations]
-    stacked: Sampling = jax.tree.map(lambda *x: jnp.stack(x), *ablations)
-    together = jax.jit(jax.vmap(run, (None, None, 0, None, None)))
-    states, _ = together(state, keys, stacked, segment, 0)
-    for i, state in enumerate(apart):
-        np.testing.assert_allclose(
-            states.params.w_in[i], state.params.w_in, rtol=1e-4, atol=1e-5
-        )
-    assert np.max(np.abs(apart[0].params.w_in - apart[1].params.w_in)) > 0.01
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,8 @@ def _blocks(params, rule, shared):
     the mean of their sum is the sum of their means.
     """
     C, W, weights_of = (
-        (4, 2, partial(block.shared_weights, num_negatives=K)) if shared
-        else (1, 1, block.independent_weights)
-    )  # fmt: skip
+        (4, 2, block.shared_weights) if shared else (1, 1, block.independent_weights)
+    )
 
     def of_tuple(noise_N):
         starts_B = jnp.arange(0, len(TOKENS), C)
@@ -115,7 +114,7 @@ def _blocks(params, rule, shared):
         windows = window.lay_windows(window.KeptTokens(*kept), half_T, W)
         blocks = window.cut_blocks(windows, starts_B, C, W)
         noise_BN = jnp.tile(noise_N[None], (len(starts_B), 1))
-        weights = weights_of(*blocks, noise_BN, collisions=rule)
+        weights = weights_of(*blocks, noise_BN, K, rule)
         centers_BC = blocks.tokens_BE[:, W : W + C]
         words_BR = jnp.concatenate([blocks.tokens_BE, noise_BN], axis=1)
         rows = block.BlockRows(params.w_in[centers_BC], params.w_out[words_BR])

@@ -68,7 +68,7 @@ def rows_and_weights(mode: str, rule: Collisions, params: Params, *words):
     if mode == "shared":
         K = jnp.float32(K_SHARED)
         return rows, block.shared_weights(*words, K, rule)
-    return rows, block.independent_weights(*words, rule)
+    return rows, block.independent_weights(*words, N // (E - 1), rule)
 
 
 def block_quantity(mode: str, rule: Collisions) -> Quantity:

@@ -155,8 +155,8 @@ def _unmasked_shared(tokens_BE, mask_BCE, noise_BN, num_negatives, collisions):
     return _with_noise(right, E, all_BCN)
 
 
-def _unmasked_independent(tokens_BE, mask_BCE, noise_BN, collisions):
-    right = independent_weights(tokens_BE, mask_BCE, noise_BN, collisions)
+def _unmasked_independent(tokens_BE, mask_BCE, noise_BN, *K_and_collisions):
+    right = independent_weights(tokens_BE, mask_BCE, noise_BN, *K_and_collisions)
     return _with_noise(right, mask_BCE.shape[2], jnp.ones_like(noise_BN[:, None]))
 
 

@@ -66,10 +66,8 @@ class Script:
         for field in dataclasses.fields(Config):
             if names is None or field.name in names:
                 setting: Setting = field.metadata["setting"]
-                # "float | None" is a float that may be left open.
-                kinds = getattr(field.type, "__args__", (field.type,))
-                kind = next(k for k in (bool, int, float, str) if k in kinds)
                 about = setting.meaning, setting.needs
+                kind = kind_of(field)
                 self.define(setting.group, kind, field.name, field.default, *about)
 
     def run(self, main: Callable[[FlagValues], int | None]) -> None:
@@ -116,6 +114,12 @@ class Script:
                 )
             lines.append("")
         return "\n".join(lines)
+
+
+def kind_of(field: dataclasses.Field) -> type:
+    """bool, int, float or str; "float | None" is a float that may be left open."""
+    kinds = getattr(field.type, "__args__", (field.type,))
+    return next(kind for kind in (bool, int, float, str) if kind in kinds)
 
 
 def config(values: FlagValues, backend: str | None = None) -> Config:

@@ -24,10 +24,10 @@ from tqdm import tqdm
 from experiments import cli, report
 from experiments.provenance import device
 from experiments.runtime import start_jax
-from experiments.workdir import Workdir
+from experiments.workdir import Workdir, read_corpus
 from sgns_jax.checkpoint import Checkpoints
 from sgns_jax.config import Config
-from sgns_jax.corpus import Corpus, load_corpus
+from sgns_jax.corpus import Corpus
 from sgns_jax.evaluation import evaluate_folder, format_table, to_json
 from sgns_jax.train import Trainer, fit, make_trainer, num_rounds
 from sgns_jax.vectors import WordVectors
@@ -110,26 +110,6 @@ def main(flags: FlagValues) -> None:
     plots.word_map(vectors, workdir.path("map.png"))
     result["total_seconds"] = time.perf_counter() - started
     conclude(flags, workdir, vectors, result)
-
-
-def read_corpus(config: Config, workdir: Workdir) -> Corpus:
-    """Reads and encodes the corpus, with a bar while it takes time."""
-    with tqdm(unit="B", unit_scale=True, desc="reading", leave=False) as bar:
-
-        def on_progress(done: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        return load_corpus(
-            config.corpus,
-            workdir.path("corpus"),
-            min_count=config.min_count,
-            max_vocabulary=config.max_vocabulary,
-            tokenizer=config.tokenizer,
-            lowercase=config.lowercase,
-            sentence_length=config.sentence_length,
-            on_progress=on_progress,
-        )
 
 
 def train(

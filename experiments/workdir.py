@@ -5,7 +5,10 @@ import json
 import os
 from pathlib import Path
 
+from tqdm import tqdm
+
 from sgns_jax.config import Config
+from sgns_jax.corpus import Corpus, load_corpus
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 
@@ -103,6 +106,26 @@ class Workdir:
         whole = self.path(name + ".part")
         whole.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
         os.replace(whole, self.path(name))
+
+
+def read_corpus(config: Config, workdir: Workdir) -> Corpus:
+    """Reads and encodes the corpus, with a bar while it takes time."""
+    with tqdm(unit="B", unit_scale=True, desc="reading", leave=False) as bar:
+
+        def on_progress(done: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return load_corpus(
+            config.corpus,
+            workdir.path("corpus"),
+            min_count=config.min_count,
+            max_vocabulary=config.max_vocabulary,
+            tokenizer=config.tokenizer,
+            lowercase=config.lowercase,
+            sentence_length=config.sentence_length,
+            on_progress=on_progress,
+        )
 
 
 class MetricsLog:

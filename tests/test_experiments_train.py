@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from experiments import report, train
+from experiments import report, train, workdir
 from sgns_jax.config import Config
 from sgns_jax.vectors import WordVectors
 
@@ -190,7 +190,7 @@ def test_settings_of_the_text_reach_the_reader(run, text, monkeypatch):
         seen.update(settings, source=source)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "load_corpus", read)
+    monkeypatch.setattr(workdir, "load_corpus", read)
     wanted = {
         "source": str(text),
         "min_count": 3,

@@ -1,6 +1,5 @@
 """One measurement: the text made for a point, the memory it needs, its time."""
 
-import os
 import time
 
 import jax
@@ -58,14 +57,6 @@ def needed_bytes(point: Point) -> int:
     """
     replicas = point.config.replicas
     return state_bytes(point) * (replicas + 2 * replica_mesh(replicas).size)
-
-
-def device_bytes() -> int:
-    """Memory of the device that trains; of the machine, if that is a CPU."""
-    stats = jax.devices()[0].memory_stats()
-    if stats:
-        return stats["bytes_limit"]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def measure(point: Point) -> dict:

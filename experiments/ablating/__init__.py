@@ -1,0 +1,1 @@
+"""What the ablation is made of: its plan, its measures, its statistics, its report."""

@@ -1,0 +1,216 @@
+"""The ablation: what it trains, what it keeps, and what it refuses."""
+
+import csv
+import dataclasses
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from experiments import ablation
+from experiments.ablating import exam, items, plan, training, words
+from experiments.ablating.training import Trained
+from sgns_jax.config import Config
+from sgns_jax.train import num_rounds
+from sgns_jax.types import Params
+
+SMALL = "--dim=4 --window=2 --min_count=1 --epochs=2 --segment_tokens=256".split()
+GRID = ["--negatives=1,5", "--noise_exponent=0,0.75", "--seeds=2"]
+
+
+@pytest.fixture
+def text(tmp_path):
+    """3,000 words of forty kinds, in sentences of ten on one of two topics."""
+    rng = np.random.default_rng(0)
+    rank = np.minimum(rng.zipf(1.3, (300, 10)) - 1, 19)
+    words = 2 * rank + rng.integers(0, 2, (300, 1))
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(" ".join(f"w{i}" for i in line) for line in words))
+    return path
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path, text, unoptimized):
+    """Runs the command in this process: (exit status, standard output, error)."""
+    monkeypatch.chdir(tmp_path)
+    # The pictures of two measures take a second, those of all ten.
+    few = list(words.MEASURES)[:2]
+    monkeypatch.setattr(
+        words, "measures", lambda _: {name: words.MEASURES[name] for name in few}
+    )
+
+    def call(*flags):
+        monkeypatch.setattr(
+            sys, "argv", ["ablation", f"--corpus={text}", "--workdir=w", *flags]
+        )
+        with pytest.raises(SystemExit) as stop:
+            ablation.SCRIPT.run(ablation.main)
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def turns(monkeypatch):
+    """The jobs of every turn that is trained."""
+    seen, train = [], training.train
+
+    def recorded(grid, turn, *rest):
+        seen.append(turn)
+        return train(grid, turn, *rest)
+
+    monkeypatch.setattr(training, "train", recorded)
+    return seen
+
+
+def test_everything_is_there_and_goes_on_where_it_stopped(run, turns, tmp_path):
+    mark, marked = words.measure, []
+
+    def interrupted(*arguments):
+        marked.append(1)
+        if len(marked) == 4:
+            raise KeyboardInterrupt
+        return mark(*arguments)
+
+    words.measure = interrupted
+    try:
+        status, _, err = run(*SMALL, *GRID)
+    finally:
+        words.measure = mark
+    assert status == 130 and "goes on with the models that are left" in err
+    kept = json.loads((tmp_path / "w/models.json").read_text())["models"]
+    assert len(kept) == 3
+
+    status, out, _ = run(*SMALL, *GRID)
+    assert status == 0 and "12 models on" in out and "9 of them to train" in out
+    result = json.loads((tmp_path / "w/ablation.json").read_text())
+    # K = 5 costs what the reference costs: one training is both budgets'.
+    assert len(result["models"]) == 2 * 2 * 2 * 2
+    assert result["reference"] == {"negatives": 5, "noise_exponent": 0.75}
+    for model in result["models"]:
+        assert set(result["measures"]) <= set(model["measures"])
+        of_k = model["settings"]["negatives"]
+        assert model["flops"] == model["pairs"] * 6 * 4 * (1 + of_k)
+    with open(tmp_path / "w/ablation.csv") as file:
+        assert {row["budget"] for row in csv.DictReader(file)} == {"epochs", "flops"}
+    page = (tmp_path / "w/report.html").read_text()
+    assert "<html" in page and "data:image" in page
+    assert "report.html" in out and max(map(len, out.splitlines())) <= 80
+
+    del turns[:]  # a wider grid trains what is new
+    status, out, _ = run(*SMALL, *GRID[:1], "--noise_exponent=0.75,1", "--seeds=2")
+    assert status == 0 and "6 of them to train" in out
+    assert {job.config.noise_exponent for turn in turns for job in turn} == {1}
+    # Another text is another folder.
+    status, _, err = run(*SMALL, *GRID, "--max_vocabulary=30")
+    assert status == 2
+    assert "error: w/models.json holds models with kept_words = 3000, these" in err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--negatives="], "negatives must be whole numbers, commas between, got ''"),
+        (["--negatives=1,,2"], "negatives must be whole numbers"),
+        (["--negatives=5,x"], "negatives must be whole numbers, commas between"),
+        (["--negatives=0,5"], "negatives must be a whole number >= 1, got 0"),
+        (["--noise_exponent=1,1.0"], "noise_exponent has a value twice: '1,1.0'"),
+        (["--noise_exponent=nan"], "noise_exponent must be any finite number, got nan"),
+        (["--noise_exponent=1e308"], "noise exponent 1e+308 overflows float64"),
+        (["--optimizer=lion"], "optimizer must be adagrad | adam | sgd, got 'lion'"),
+        (["--dynamic_window=yes"], "dynamic_window must be true or false"),
+        (["--seeds=0"], "seeds must be >= 1, got 0"),
+        (["--budgets=epochs,time"], "budgets must be some of epochs, flops"),
+        (["--domain=music"], "domain must be words or items, got 'music'"),
+        (["--domain=items", "--corpus=pydoc"], "domain items needs sessions"),
+        (["--models_at_once=-1"], "models_at_once must be >= 0, got -1"),
+        (["--memory_gb=1e-6"], "1 at once on each of 2 devices need 0.00 GB of memory"),
+        (["--subsample=1e-12"], "subsample = 1e-12 leaves no word of the text"),
+        (["--eval_dir=nowhere"], "eval_dir nowhere is no folder"),
+    ],
+)
+def test_bad_input_is_one_line(run, turns, tmp_path, flags, message):
+    status, _, err = run(*SMALL, *flags)
+    assert status == 2 and err.strip().splitlines()[-1].startswith(f"error: {message}")
+    assert not turns and not (tmp_path / "w/models.json").exists()
+
+
+def planned(monkeypatch, *flags):
+    seen = []
+    monkeypatch.setattr(sys, "argv", ["ablation", *flags])
+    with pytest.raises(SystemExit):
+        ablation.SCRIPT.run(lambda values: seen.append(plan.make_plan(values, "cpu")))
+    return seen[0]
+
+
+def test_a_grid_of_any_settings(monkeypatch):
+    made = planned(monkeypatch, "--dim=8,16", "--negatives=2,3", "--noise_exponent=1")
+    assert made.grid == {
+        "dim": [8, 16], "negatives": [2, 3], "noise_exponent": [1.0]
+    }  # fmt: skip
+    assert made.reference == {"dim": 8, "negatives": 2, "noise_exponent": 1.0}
+    runs = made.runs()
+    assert len({(run.config, run.budget) for run in runs}) == 2 * 2 * 3 * 2
+    assert {run.config.replicas for run in runs} == {1}
+    for run in runs:
+        assert run.point.items() <= dataclasses.asdict(run.config).items()
+
+
+def test_the_reference_is_the_default_where_the_grid_has_it(monkeypatch):
+    made = planned(monkeypatch)
+    assert made.reference == {"negatives": 5, "noise_exponent": 0.75}
+
+
+def test_items_are_sessions(monkeypatch):
+    made = planned(monkeypatch, "--domain=items", "--corpus=s", "--min_count=3")
+    base = plan.with_whole_sessions(made, 12).base
+    assert (base.min_count, base.subsample, base.dynamic_window) == (3, 0, False)
+    assert base.window == 11
+    tokens = np.array([1, 2, -1, 3, 4, 5, 6, -1, 1])
+    assert exam.longest_session(tokens) == 4
+
+
+def test_equal_operations_are_equal(monkeypatch):
+    flags = ["--dim=8,16", "--negatives=1,5,20", "--segment_tokens=1000", "--seeds=1"]
+    made = planned(monkeypatch, *flags, "--window=2,5", "--budgets=flops")
+    counts = np.arange(2000, 0, -1)
+    T = int(counts.sum())
+    for run, job in zip(made.runs(), plan.jobs(made, counts, T), strict=True):
+        config = run.config
+        rounds = num_rounds(config, T, len(counts))
+        of_epoch = plan.pairs_per_epoch(config, counts) * 6 * config.dim
+        spent = job.rounds / rounds * of_epoch * (1 + config.negatives)
+        asked = (
+            made.base.epochs * plan.pairs_per_epoch(made.base, counts) * 6 * 8 * (1 + 5)
+        )
+        assert abs(spent / asked - 1) <= 0.5001 / (job.rounds - 0.5)
+
+
+def test_pairs_of_an_epoch():
+    counts = np.full(100, 50)
+    every = Config(subsample=0.0, window=3)
+    assert plan.pairs_per_epoch(every, counts) == 5000 * 4  # half-windows 1, 2, 3
+    fixed = dataclasses.replace(every, dynamic_window=False)
+    assert plan.pairs_per_epoch(fixed, counts) == 5000 * 6
+
+
+def test_a_model_that_diverged_has_no_values():
+    params = Params(np.full((3, 2), np.nan), np.zeros((3, 2)))
+    job = plan.Job(Config(dim=2), 1)
+    text = exam.Text(np.array([0, 1, 2]), np.ones(3))
+    asked = exam.Exam("words", {}, lambda *_: {"one": 1.0, "none": np.nan})
+    got = training.record(job, Trained(params, 7, 1), text, asked, 0.5)
+    assert got["diverged"] and got["measures"] == {} and got["flops"] == 7 * 6 * 2 * 6
+    params = Params(np.ones((3, 2)), np.zeros((3, 2)))
+    got = training.record(job, Trained(params, 7, 1), text, asked, 0.5)
+    assert not got["diverged"] and got["measures"] == {"one": 1.0, "none": None}
+
+
+def test_help_names_every_setting(run):
+    status, out, _ = run("--help")
+    assert status == 0 and all(f"--{name}=" in out for name in plan.SWEPT)
+    assert re.search(r"--seeds=3 ", out) and "--replicas" not in out
+    assert items.MEASURES and "next item" in out

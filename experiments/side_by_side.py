@@ -6,8 +6,8 @@
 Trains the same models, which differ in K, the noise exponent and the seed, in
 three ways:
 
-    alone     one after another, each with a program of its own, on one device,
-              as experiments.train does with --replicas=1
+    alone     one after another on one device, by the program that
+              experiments.train --replicas=1 runs
     in turns  one program, one model at a time on each device
     at once   one program, all models at a time, vmapped on each device
 
@@ -18,6 +18,7 @@ The ways take turns; the first repetition is not timed. Writes side_by_side.json
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle, islice, product
 
 import jax
@@ -31,7 +32,7 @@ from experiments.runtime import start_jax
 from experiments.workdir import Workdir, read_corpus
 from sgns_jax.config import Config
 from sgns_jax.grid import load, make_grid, shared_shape
-from sgns_jax.train import fit, make_trainer
+from sgns_jax.train import Trainer, fit, init_state, make_model, make_trainer
 from sgns_jax.types import SENTENCE_END, InputError
 
 NAME = "side_by_side.json"
@@ -99,10 +100,15 @@ Way = Iterator[tuple[float, Vectors]]
 
 def alone(configs: list[Config], counts_V: np.ndarray, tokens_T: np.ndarray) -> Way:
     """Yields the seconds that training takes, without compiling, and the vectors."""
+    size = counts_V, len(tokens_T)
+    shape = shared_shape(configs)
+    program = make_trainer(shape, *size).run
+    init = jax.jit(partial(init_state, shape, len(counts_V)))
     while True:
         seconds, vectors = 0.0, []
         for config in configs:
-            trainer = make_trainer(config, counts_V, len(tokens_T))
+            model = make_model(config, *size)
+            trainer = Trainer(init(model.keys.init), None, program, model)
             spent, state = _timed(config, trainer, tokens_T)
             seconds += spent
             vectors.append(np.asarray(state.params.w_in))
@@ -180,20 +186,28 @@ def table(result: dict) -> str:
     ways, models = result["ways"], result["models"]
     first = np.array(ways["alone"]["seconds"])
     lines = [
-        f"{models} models on {result['device']}, devices: {result['devices']}; "
-        f"{result['words']:,} words each.",
+        f"{models} models of D = {result['configuration']['dim']} on "
+        f"{result['device']}, devices: {result['devices']}; {result['words']:,} words "
+        "each.",
         "",
-        "           seconds a model   models alone take   vectors equal to theirs",
+        "          seconds a model   as fast as alone   vectors as alone",
     ]
     for name, row in ways.items():
         seconds = np.array(row["seconds"])
-        said = f"{name:10} {np.median(seconds) / models:15.2f}"
-        said += f"   {np.median(first / seconds):9.2f} x as long"
-        if "equal_bits" in row:
-            said += f"   {row['equal_bits']} of {models} to the bit, the rest to"
-            said += f" {row['largest_difference']:.0e}"
-        lines.append(said)
+        ratios = first / seconds
+        said = (
+            f"{name:10}{np.median(seconds) / models:15.2f}{np.median(ratios):17.2f} x"
+        )
+        lines.append(said + f"   {_sameness(row, models)}".rstrip())
     return "\n".join(lines)
+
+
+def _sameness(row: dict, models: int) -> str:
+    if "equal_bits" not in row:
+        return ""
+    if row["equal_bits"] == models:
+        return "equal to the bit"
+    return f"to {row['largest_difference']:.0e} of {row['largest_value']:.2g}"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,6 +16,9 @@ from experiments.ablating import page, pictures, records, statistics, summary
 GRID = {"negatives": [2, 5], "noise_exponent": [-0.5, 0.75]}
 REFERENCE = {"negatives": 5, "noise_exponent": 0.75}
 OTHER = {"negatives": 2, "noise_exponent": -0.5}
+CONFIG = {
+    "dim": 100, "negatives_mode": "shared", "noise_words": 32, "block_size": 16
+}  # fmt: skip
 
 
 def a_result(value=None, grid=GRID, seeds=3, budgets=("epochs",), better=1, **more):
@@ -39,7 +43,7 @@ def a_result(value=None, grid=GRID, seeds=3, budgets=("epochs",), better=1, **mo
         "domain": "words", "grid": grid, "seeds": seeds, "budgets": list(budgets),
         "reference": reference, "measures": {"men3000": about}, "models": models,
         "text": {"corpus": "text8", "raw_words": 17_005_207}, "seconds": 60.0,
-        "configuration": {"dim": 100}, "versions": {"jax": "0.10.2"}, "device": "CPU",
+        "configuration": CONFIG, "versions": {"jax": "0.10.2"}, "device": "CPU",
         "machine": "x86_64", "commit": "f203d92", "command": "python -m x",
     } | more  # fmt: skip
 
@@ -194,7 +198,7 @@ def both(**more):
 
 def test_the_answer_is_that_of_the_numbers():
     said = " ".join(summary.answers(both()))
-    assert "Equal epochs: K = 20, α = −0.5 (and 2 more) is better" in said
+    assert re.search("Equal epochs: K = 20, α = .* none; so are 2 others, by", said)
     assert "α < 0, equal epochs: better than the reference in 1 of 3 cells" in said
     assert "α < 0, equal operations: better than the reference in 0 of 3" in said
     assert "α = 0, equal epochs: better than the reference in 1 of 3 cells" in said
@@ -202,6 +206,17 @@ def test_the_answer_is_that_of_the_numbers():
     one = a_result(grid={"negatives": [5], "noise_exponent": [0.75]})
     assert summary.answers(one)[0].startswith("The grid has one point")
     assert "may be chance" in summary.answers(both(seeds=1))[-1]
+
+
+@pytest.mark.parametrize("better", [1, -1])
+def test_of_points_that_are_better_the_one_that_gains_most_is_named(better):
+    gains = {(2, -0.5): 0.1, (2, 0.75): 0.3, (5, -0.5): 0.2, (5, 0.75): 0}
+    result = a_result(
+        lambda at, seed, _: 1 + better * gains[tuple(at.values())] + 0.01 * seed,
+        better=better,
+    )
+    assert "Equal epochs: K = 2, α = 0.75 is better" in summary.answers(result)[0]
+    assert "; so are 2 others, by less; no point" in summary.answers(result)[0]
 
 
 def test_the_summary_fits_the_terminal():
@@ -262,6 +277,7 @@ def test_the_page_holds_all_and_loads_nothing(tmp_path):
     for said in summary.answers(result):
         assert said in text
     assert "5 at K = 20" in text and "2009.12192" in source
+    assert "16 centres draw 32 of them at any K" in text.replace("\n", " ")
 
 
 def texts(figure):

@@ -147,7 +147,19 @@ of few seeds only large differences do. A lone ▲ without * is a hint.</li>
 <li>A best point is chosen by the numbers that then show its lead: the lead is an
 optimistic estimate.</li>
 <li>The loss is no measure here: at another K or α it is another function.</li>
-</ul>"""
+{_sharing(result["configuration"])}</ul>"""
+
+
+def _sharing(config: dict) -> str:
+    """What shared noise words mean for K."""
+    if config["negatives_mode"] != "shared":
+        return ""
+    return f"""<li>Noise words are shared: {config["block_size"]} centres draw
+{config["noise_words"]} of them at any K, and K is their weight. The expectation is the
+formula's; but where K is large a few words weigh much, and the gradient is noisier
+than with K draws for each pair (--negatives_mode=independent, slow) or with more shared
+words (--noise_words). So read what is said against a large K.</li>
+"""
 
 
 def _points(result: dict, names: list[str], budget: str) -> str:

@@ -94,12 +94,26 @@ def _safest(result: dict, budget: str) -> str:
     most = max(scores)
     if not most:
         return f"{_title(budget)}: no point is better in one and worse in none."
-    there = [at for at, n in zip(points(result), scores, strict=True) if n == most]
-    others = f" (and {len(there) - 1} more)" if there[1:] else ""
+    gains = [_gain(at, result) for at in zip(*groups, strict=True)]
+    there = [i for i, n in enumerate(scores) if n == most]
+    top = max(there, key=gains.__getitem__)
+    others = f"; so are {len(there) - 1} others, by less" if there[1:] else ""
     return (
-        f"{_title(budget)}: {named(there[0])}{others} is better than the reference in "
-        f"{most} of {len(names)} headline measures, worse in none; no point in more."
+        f"{_title(budget)}: {named(points(result)[top])} is better than the reference "
+        f"in {most} of {len(names)} headline measures, worse in none{others}; no point "
+        "is in more."
     )
+
+
+def _gain(cells: tuple[dict, ...], result: dict) -> float:
+    """The mean over measures of what a point gains, as a share of the reference's."""
+    gains = []
+    for cell in cells:
+        if cell["difference"]:
+            gain = cell["difference"]["mean"]
+            gain *= result["measures"][cell["measure"]]["better"]
+            gains.append(gain / abs(cell["mean"] - cell["difference"]["mean"] or 1))
+    return float(np.mean(gains)) if gains else 0.0
 
 
 def _of_sign(result: dict, name: str, budget: str) -> str:

@@ -125,7 +125,7 @@ def main(flags: FlagValues) -> None:
     limits = training.Limits(flags.models_at_once, flags.memory_gb)
     training.train_all(list(dict.fromkeys(jobs)), text, questions, store, limits)
     result = head | outcome(plan, jobs, questions, store)
-    conclude(result | {"seconds": time.perf_counter() - started}, workdir)
+    conclude(result | {"total_seconds": time.perf_counter() - started}, workdir)
 
 
 def check(flags: FlagValues) -> None:
@@ -152,7 +152,7 @@ def check(flags: FlagValues) -> None:
 def outcome(
     plan: planning.Plan, jobs: list, questions: exam.Exam, store: Store
 ) -> dict:
-    """What was asked, and what became of it."""
+    """What was asked, and what became of it; seconds are those of every sitting."""
     models = [
         {"settings": run.point, "seed": run.config.seed, "budget": run.budget}
         | {n: x for n, x in store.find(job).items() if n != "configuration"}
@@ -167,6 +167,7 @@ def outcome(
         "budgets": plan.budgets,
         "measures": {n: m._asdict() for n, m in questions.measures.items()},
         "models": models,
+        "seconds": sum(store.find(job)["seconds"] for job in set(jobs)),
     }
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from absl.flags import FlagValues
 
-from experiments import cli
+from experiments import cli, sessions, side_by_side
+from experiments.ablating import summary as ablation_summary
 from experiments.benchmarking import tables as benchmark_tables
 from experiments.profiling import tables as profile_tables
 from experiments.report import neighbour_table
@@ -82,6 +83,24 @@ def sweep() -> str:
     return "\n\n".join(
         _printed(sweep_report.tables(run)) for run in _results("sweep*.json")
     )
+
+
+def ablation() -> str:
+    """The answer on K and the noise exponent for words, as the command prints it."""
+    (run,) = _results("ablation_enwiki15.json")
+    return _printed(ablation_summary.table(run))
+
+
+def ablation_of_items() -> str:
+    """The same for items of sessions, and the ceiling that their law sets."""
+    (run,), (made,) = _results("ablation_sessions.json"), _results("sessions.json")
+    return _printed(f"{sessions.summary(made)}\n\n{ablation_summary.table(run)}")
+
+
+def many_models() -> str:
+    """What one program for many models brings, as the command prints it."""
+    (run,) = _results("side_by_side.json")
+    return _printed(side_by_side.table(run))
 
 
 def _printed(text: str) -> str:
@@ -251,10 +270,13 @@ def factorization() -> str:
 
 
 PASSAGES = {
+    "ablation": ablation,
+    "ablation_of_items": ablation_of_items,
     "benchmark": benchmark,
     "estimator": estimator,
     "factorization": factorization,
     "gradient": gradient,
+    "many_models": many_models,
     "mutants": mutants,
     "walkthrough": walkthrough,
     "first_run": first_run,

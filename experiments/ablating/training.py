@@ -63,7 +63,7 @@ def train_all(
                 began = time.perf_counter()
                 step = sum(work[job] for job in turn) / turn[0].rounds
                 trained = train(grid, turn, text, lambda step=step: bar.update(step))
-                seconds = (time.perf_counter() - began) / len(turn)
+                seconds = (time.perf_counter() - began) / len(turn)  # of each
                 for job, model in zip(turn, trained, strict=True):
                     store.add(job, record(job, model, text, exam, seconds))
 
@@ -76,7 +76,11 @@ def _words(job: Job, text: Text) -> float:
 
 
 def record(job: Job, model: Trained, text: Text, exam: Exam, seconds: float) -> dict:
-    """What is kept of a model. One that diverged has no value of any measure."""
+    """What is kept of a model. One that diverged has no value of any measure.
+
+    ``seconds`` are those of its training; what measuring takes is added.
+    """
+    began = time.perf_counter()
     finite = all(np.isfinite(table).all() for table in model.params)
     values = exam.mark(job.config, model.params) if finite else {}
     values = {n: x if math.isfinite(x) else None for n, x in values.items()}
@@ -85,7 +89,7 @@ def record(job: Job, model: Trained, text: Text, exam: Exam, seconds: float) -> 
         "flops": float(model.pairs * flops_per_pair(job.config)),
         "pairs": model.pairs,
         "steps": model.steps,
-        "seconds": seconds,  #: of its turn, over the models of it
+        "seconds": seconds + time.perf_counter() - began,
         "diverged": not finite,
         "measures": values,
     }

@@ -88,13 +88,25 @@ def sweep() -> str:
 def ablation() -> str:
     """The answer on K and the noise exponent for words, as the command prints it."""
     (run,) = _results("ablation_enwiki15.json")
-    return _printed(ablation_summary.table(run))
+    shown = "mrr_uniform_calibrated", "men3000", "simlex999", "questions-words"
+    return _printed(ablation_summary.table(run, shown))
+
+
+def ablation_by_default() -> str:
+    """What the command without flags takes."""
+    (run,) = _results("ablation_pydoc.json")
+    return textwrap.fill(
+        f"On {run['machine']}: {len(run['models'])} models in "
+        f"{run['total_seconds'] / 60:.0f} minutes.",
+        88,
+    )
 
 
 def ablation_of_items() -> str:
     """The same for items of sessions, and the ceiling that their law sets."""
     (run,), (made,) = _results("ablation_sessions.json"), _results("sessions.json")
-    return _printed(f"{sessions.summary(made)}\n\n{ablation_summary.table(run)}")
+    shown = "hit10_cosine", "hit10_score", "hit10_score_tail"
+    return _printed(f"{sessions.summary(made)}\n\n{ablation_summary.table(run, shown)}")
 
 
 def many_models() -> str:
@@ -271,6 +283,7 @@ def factorization() -> str:
 
 PASSAGES = {
     "ablation": ablation,
+    "ablation_by_default": ablation_by_default,
     "ablation_of_items": ablation_of_items,
     "benchmark": benchmark,
     "estimator": estimator,

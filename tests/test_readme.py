@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import benchmarking, estimation, laboratory, profiling, sweeping
+from experiments import (
+    ablating,
+    benchmarking,
+    estimation,
+    laboratory,
+    profiling,
+    sweeping,
+)
 from sgns_jax.vectors import WordVectors
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +56,7 @@ def test_the_tree_names_every_file():
 
 
 @pytest.mark.parametrize(
-    "package", [laboratory, estimation, benchmarking, profiling, sweeping]
+    "package", [ablating, laboratory, estimation, benchmarking, profiling, sweeping]
 )
 def test_packages_of_experiments_name_their_files(package):
     folder = Path(package.__file__).parent

@@ -3,6 +3,7 @@
 import re
 import textwrap
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,11 +16,15 @@ _SIGNS = {"α < 0": -1, "α = 0": 0}
 _WIDTH = 80
 
 
-def table(result: dict) -> str:
-    """The answer, then K × α for each headline measure; at most 80 columns wide."""
+def table(result: dict, measures: Sequence[str] = ()) -> str:
+    """The answer, then K × α for each headline measure; at most 80 columns wide.
+
+    ``measures`` are those to show; empty: all headline measures.
+    """
     asked = f"{len(result['models'])} models; reference: {named(result['reference'])}."
     said = "\n".join(_fill(f"- {one}", "  ") for one in answers(result))
-    blocks = [_block(result, measure) for measure in headlines(result)]
+    measures = measures or headlines(result)
+    blocks = [_block(result, measure) for measure in measures]
     return "\n\n".join([_fill(asked), said, *blocks, _fill(legend(result))])
 
 

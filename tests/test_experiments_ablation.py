@@ -159,6 +159,14 @@ def test_a_grid_of_any_settings(monkeypatch):
         assert run.point.items() <= dataclasses.asdict(run.config).items()
 
 
+def test_what_an_optimizer_needs_by_default_it_gets(monkeypatch):
+    made = planned(monkeypatch, "--optimizer=adagrad,sgd")
+    for run in made.runs():
+        want = Config(optimizer=run.point["optimizer"])
+        assert run.config.learning_rate == want.learning_rate
+        assert run.config.blocks_per_step == want.blocks_per_step
+
+
 def test_the_reference_is_the_default_where_the_grid_has_it(monkeypatch):
     made = planned(monkeypatch)
     assert made.reference == {"negatives": 5, "noise_exponent": 0.75}

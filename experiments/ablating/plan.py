@@ -44,15 +44,16 @@ class Job(NamedTuple):
 class Plan(NamedTuple):
     """What is trained, and what it is compared with."""
 
-    base: Config  #: settings that all models share; of the others, the reference's
+    shared: dict[str, object]  #: settings that all models share
     grid: dict[str, list]  #: values of the settings that are varied
+    reference: Point  #: the point that all others are compared with
     seeds: int
     budgets: list[str]
 
     @property
-    def reference(self) -> Point:
-        """The point that all others are compared with."""
-        return {name: getattr(self.base, name) for name in self.grid}
+    def base(self) -> Config:
+        """The reference's configuration."""
+        return Config(**self.shared, **self.reference)
 
     def runs(self) -> list[Run]:
         """Every model. Seeds come one after another, so that each is a whole grid."""
@@ -61,7 +62,7 @@ class Plan(NamedTuple):
             for values in product(*self.grid.values())
         ]
         return [
-            Run(point, budget, dataclasses.replace(self.base, seed=seed, **point))
+            Run(point, budget, Config(**self.shared, **point, seed=seed))
             for budget in self.budgets
             for seed in range(self.seeds)
             for point in points
@@ -94,16 +95,15 @@ def make_plan(flags: FlagValues, backend: str) -> Plan:
         name: own if (own := getattr(default, name)) in v else v[0]
         for name, v in grid.items()
     }
-    base = Config(**reading, **single, **reference, backend=backend, replicas=1)
-    plan = Plan(base, grid, flags.seeds, _budgets(flags))
+    shared = {**reading, **single, "backend": backend, "replicas": 1}
+    plan = Plan(shared, grid, reference, flags.seeds, _budgets(flags))
     plan.runs()  # every value meets the checks of Config
     return plan
 
 
 def with_whole_sessions(plan: Plan, longest: int) -> Plan:
     """The plan with windows that span the longest session of the text."""
-    base = dataclasses.replace(plan.base, window=max(1, longest - 1))
-    return plan._replace(base=base)
+    return plan._replace(shared=plan.shared | {"window": max(1, longest - 1)})
 
 
 def _budgets(flags: FlagValues) -> list[str]:

@@ -11,10 +11,12 @@ import pytest
 
 from experiments import ablation
 from experiments.ablating import exam, items, plan, training, words
+from experiments.ablating.store import Store
 from experiments.ablating.training import Trained
+from experiments.workdir import Workdir
 from sgns_jax.config import Config
 from sgns_jax.train import num_rounds
-from sgns_jax.types import Params
+from sgns_jax.types import InputError, Params
 
 SMALL = "--dim=4 --window=2 --min_count=1 --epochs=2 --segment_tokens=256".split()
 GRID = ["--negatives=1,5", "--noise_exponent=0,0.75", "--seeds=2"]
@@ -35,8 +37,8 @@ def text(tmp_path):
 def run(capsys, monkeypatch, tmp_path, text, unoptimized):
     """Runs the command in this process: (exit status, standard output, error)."""
     monkeypatch.chdir(tmp_path)
-    # The pictures of two measures take a second, those of all ten.
-    few = list(words.MEASURES)[:2]
+    # The pictures of one measure take half a second, those of all ten.
+    few = list(words.MEASURES)[:1]
     monkeypatch.setattr(
         words, "measures", lambda _: {name: words.MEASURES[name] for name in few}
     )
@@ -66,7 +68,10 @@ def turns(monkeypatch):
     return seen
 
 
-def test_everything_is_there_and_goes_on_where_it_stopped(run, turns, tmp_path):
+def test_everything_is_there_and_goes_on_where_it_stopped(
+    run, turns, tmp_path, monkeypatch
+):
+    """A second command, with a wider grid, trains what the first one had not."""
     mark, marked = words.measure, []
 
     def interrupted(*arguments):
@@ -75,39 +80,48 @@ def test_everything_is_there_and_goes_on_where_it_stopped(run, turns, tmp_path):
             raise KeyboardInterrupt
         return mark(*arguments)
 
-    words.measure = interrupted
-    try:
-        status, _, err = run(*SMALL, *GRID)
-    finally:
-        words.measure = mark
+    with monkeypatch.context() as patch:
+        patch.setattr(words, "measure", interrupted)
+        status, _, err = run(*SMALL, "--negatives=1,5", "--noise_exponent=0")
     assert status == 130 and "goes on with the models that are left" in err
     kept = json.loads((tmp_path / "w/models.json").read_text())["models"]
     assert len(kept) == 3
+    del turns[:]
 
     status, out, _ = run(*SMALL, *GRID)
-    assert status == 0 and "12 models on" in out and "9 of them to train" in out
-    result = json.loads((tmp_path / "w/ablation.json").read_text())
     # K = 5 costs what the reference costs: one training is both budgets'.
+    assert status == 0 and "12 models on" in out and "9 of them to train" in out
+    assert sum(map(len, turns)) == 9
+    result = json.loads((tmp_path / "w/ablation.json").read_text())
     assert len(result["models"]) == 2 * 2 * 2 * 2
     assert result["reference"] == {"negatives": 5, "noise_exponent": 0.75}
     for model in result["models"]:
         assert set(result["measures"]) <= set(model["measures"])
         of_k = model["settings"]["negatives"]
         assert model["flops"] == model["pairs"] * 6 * 4 * (1 + of_k)
-    with open(tmp_path / "w/ablation.csv") as file:
-        assert {row["budget"] for row in csv.DictReader(file)} == {"epochs", "flops"}
+    for name, rows in (("ablation", 16 * len(kept[0]["measures"])), ("statistics", 8)):
+        with open(tmp_path / f"w/{name}.csv") as file:
+            table = list(csv.DictReader(file))
+        assert len(table) == rows
+        assert {row["budget"] for row in table} == {"epochs", "flops"}
     page = (tmp_path / "w/report.html").read_text()
     assert "<html" in page and "data:image" in page
     assert "report.html" in out and max(map(len, out.splitlines())) <= 80
 
-    del turns[:]  # a wider grid trains what is new
-    status, out, _ = run(*SMALL, *GRID[:1], "--noise_exponent=0.75,1", "--seeds=2")
-    assert status == 0 and "6 of them to train" in out
-    assert {job.config.noise_exponent for turn in turns for job in turn} == {1}
-    # Another text is another folder.
-    status, _, err = run(*SMALL, *GRID, "--max_vocabulary=30")
-    assert status == 2
-    assert "error: w/models.json holds models with kept_words = 3000, these" in err
+
+def test_models_of_another_text_or_version_are_refused(tmp_path):
+    workdir, job = Workdir(tmp_path), plan.Job(Config(), 3)
+    head = dict.fromkeys(("commit", "device", "machine", "python"), "same")
+    head |= {"versions": {"jax": "1"}, "text": {"fingerprint": "one"}, "command": "x"}
+    store = Store(workdir, head)
+    store.add(job, {"seconds": 1.0})
+    again = Store(workdir, head | {"command": "y"})
+    assert again.find(job)["seconds"] == 1
+    assert again.find(plan.Job(Config(), 4)) is None
+    assert again.find(plan.Job(Config(seed=1), 3)) is None
+    for name, other in (("commit", "next"), ("text", {"fingerprint": "two"})):
+        with pytest.raises(InputError, match="holds models with .* = '(same|one)'"):
+            Store(workdir, head | {name: other})
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ import itertools
 import json
 import math
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from experiments.ablating import page, pictures, records, statistics, summary
@@ -326,3 +329,23 @@ def test_pictures_are_files_without_values_too(tmp_path):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn["men3000"])
     page.write(result, drawn, tmp_path / "report.html")
     assert "no value" in summary.table(result)
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium to open the page")
+def test_a_browser_shows_the_page(tmp_path):
+    result = both()
+    drawn = pictures.draw(result, lambda name: tmp_path / name)
+    page.write(result, drawn, tmp_path / "report.html")
+    options = "--headless --no-sandbox --disable-gpu --window-size=1000,1400".split()
+    shot, address = tmp_path / "shot.png", (tmp_path / "report.html").as_uri()
+    subprocess.run(
+        [CHROMIUM, *options, f"--screenshot={shot}", address],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    with Image.open(shot) as image:
+        pixels = np.asarray(image.convert("RGB")).reshape(1400, 1000, 3)
+    for part in np.split(pixels, 4):  # text all the way down, no error page, no blank
+        assert len(np.unique(part.reshape(-1, 3), axis=0)) > 20

@@ -202,9 +202,15 @@ def both(**more):
 def test_the_answer_is_that_of_the_numbers():
     said = " ".join(summary.answers(both()))
     assert re.search("Equal epochs: K = 20, α = .* none; so are 2 others, by", said)
-    assert "α < 0, equal epochs: better than the reference in 1 of 3 cells" in said
+    assert (
+        "α < 0, equal epochs: better than the reference in 1 of 3 comparisons" in said
+    )
     assert "α < 0, equal operations: better than the reference in 0 of 3" in said
-    assert "α = 0, equal epochs: better than the reference in 1 of 3 cells" in said
+    assert (
+        "α = 0, equal epochs: better than the reference in 1 of 3 comparisons" in said
+    )
+    assert "one by one, the 1 headline measures are best at K = 20 (1); α" in said
+    assert "That is better than the reference in 1, and the reference itself" in said
     assert "best point moves in 1 of 1 headline measures; its K falls in 1" in said
     one = a_result(grid={"negatives": [5], "noise_exponent": [0.75]})
     assert summary.answers(one)[0].startswith("The grid has one point")

@@ -84,9 +84,9 @@ def _leaders(result: dict, budget: str) -> str:
         at = ", ".join(f"{x} ({n})" for x, n in counts.most_common())
         places.append(f"{records.symbol(name)} = {at}")
     return (
-        f"{_title(budget)}: the best point of a measure is better than the reference "
-        f"in {verdicts['better']} of {len(names)}, the reference itself in "
-        f"{verdicts['reference']}. It has {'; '.join(places)}."
+        f"{_title(budget)}: one by one, the {len(names)} headline measures are best at "
+        f"{'; '.join(places)}. That is better than the reference in "
+        f"{verdicts['better']}, and the reference itself in {verdicts['reference']}."
     )
 
 
@@ -139,7 +139,7 @@ def _of_sign(result: dict, name: str, budget: str) -> str:
         return ""
     return (
         f"{name}, {BUDGETS[budget]}: better than the reference in {verdicts['better']} "
-        f"of {verdicts.total()} cells, worse in {verdicts['worse']}"
+        f"of {verdicts.total()} comparisons, worse in {verdicts['worse']}"
         + (f". Better in {'; '.join(beaten)}." if beaten else ".")
     )
 

@@ -16,6 +16,7 @@ import numpy as np
 from absl.flags import FlagValues
 
 from experiments import cli, sessions, side_by_side
+from experiments.ablating import statistics
 from experiments.ablating import summary as ablation_summary
 from experiments.benchmarking import tables as benchmark_tables
 from experiments.profiling import tables as profile_tables
@@ -100,6 +101,24 @@ def ablation_by_default() -> str:
         f"{run['total_seconds'] / 60:.0f} minutes.",
         88,
     )
+
+
+def ablation_of_sharing() -> str:
+    """K where pairs share noise words and where each has its own, a row a point."""
+    (run,) = _results("ablation_sharing.json")
+    names = statistics.headlines(run)
+    titles = " | ".join(run["measures"][name]["title"] for name in names)
+    rows = [f"| noise words | K | {titles} |", "| --- " * (2 + len(names)) + "|"]
+    for cells in zip(*(statistics.group(run, n, "epochs") for n in names), strict=True):
+        point = cells[0]["settings"]
+        shown = (
+            f"{cell['mean']:.4f} ± {statistics.half_width(cell):.4f} {cell['verdict']}"
+            for cell in cells
+        )
+        mode, K = point["negatives_mode"], point["negatives"]
+        rows.append(f"| {mode} | {K} | {' | '.join(map(str.strip, shown))} |")
+    head, points = rows[:2], sorted(rows[2:], key=lambda row: "independent" in row)
+    return "\n".join([*head, *points])
 
 
 def ablation_of_items() -> str:
@@ -285,6 +304,7 @@ PASSAGES = {
     "ablation": ablation,
     "ablation_by_default": ablation_by_default,
     "ablation_of_items": ablation_of_items,
+    "ablation_of_sharing": ablation_of_sharing,
     "benchmark": benchmark,
     "estimator": estimator,
     "factorization": factorization,

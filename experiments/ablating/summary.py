@@ -102,7 +102,9 @@ def _safest(result: dict, budget: str) -> str:
     gains = [_gain(at, result) for at in zip(*groups, strict=True)]
     there = [i for i, n in enumerate(scores) if n == most]
     top = max(there, key=gains.__getitem__)
-    others = f"; so are {len(there) - 1} others, by less" if there[1:] else ""
+    less = len(there) - 1
+    others = f"; so {'is' if less == 1 else 'are'} {less} other{'s' * (less > 1)}"
+    others = f"{others}, by less" if less else ""
     return (
         f"{_title(budget)}: {named(points(result)[top])} is better than the reference "
         f"in {most} of {len(names)} headline measures, worse in none{others}; no point "

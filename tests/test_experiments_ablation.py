@@ -142,6 +142,7 @@ def test_models_of_another_text_or_version_are_refused(tmp_path):
         (["--domain=items", "--corpus=pydoc"], "domain items needs sessions"),
         (["--models_at_once=-1"], "models_at_once must be >= 0, got -1"),
         (["--memory_gb=1e-6"], "1 at once on each of 2 devices need 0.00 GB of memory"),
+        (["--dim=4,99999", "--memory_gb=0.1"], "1 at once on each of 2 devices need"),
         (["--subsample=1e-12"], "subsample = 1e-12 leaves no word of the text"),
         (["--eval_dir=nowhere"], "eval_dir nowhere is no folder"),
     ],

@@ -46,19 +46,19 @@ def train_all(
       InputError: memory does not hold one of the models.
     """
     left = [job for job in jobs if store.find(job) is None]
+    print(f"{len(jobs)} models on {device()}, {len(left)} of them to train")
+    groups: dict[Config, list[Job]] = {}
+    for job in left:
+        groups.setdefault(shape_of(job.config), []).append(job)
+    # All programs first: what does not fit into memory is said before hours of work.
+    grids = [fitting_grid(group, text, limits) for group in groups.values()]
     work = {job: _words(job, text) for job in jobs}
     total, ahead = (sum(work[job] for job in some) for some in (jobs, left))
-    print(f"{len(jobs)} models on {device()}, {len(left)} of them to train")
     with tqdm(
         total=total, initial=total - ahead, unit="word", unit_scale=True,
         desc="training", mininterval=0.5, leave=False,
     ) as bar:  # fmt: skip
-        for shape in dict.fromkeys(shape_of(job.config) for job in left):
-            group = [job for job in left if shape_of(job.config) == shape]
-            program = shared_shape([job.config for job in group])
-            grid = fitting_grid(program, text, len(group), limits)
-            each = f"{grid.model_bytes / 1e6:,.0f} MB each"
-            bar.write(f"One program, {grid.size} of {len(group)} at once, {each}")
+        for grid, group in zip(grids, groups.values(), strict=True):
             for turn in turns(group, grid.size):
                 began = time.perf_counter()
                 step = sum(work[job] for job in turn) / turn[0].rounds
@@ -95,16 +95,17 @@ def record(job: Job, model: Trained, text: Text, exam: Exam, seconds: float) -> 
     }
 
 
-def fitting_grid(shape: Config, text: Text, models: int, limits: Limits) -> Grid:
+def fitting_grid(jobs: Sequence[Job], text: Text, limits: Limits) -> Grid:
     """The program for as many models at once as were asked for, or as memory holds.
 
     On a CPU one for each core, which is a device: it works off models that stand side
     by side one by one, and keeps less of each in its cache (experiments/README.md has
-    the measurement).
+    the measurement). Says what it plans.
 
     Raises:
       InputError: memory does not hold them, or not one.
     """
+    shape = shared_shape([job.config for job in jobs])
     V, T = len(text.counts_V), len(text.tokens_T)
     devices, grid = jax.devices(), make_grid(shape, V, T, 1)
     on_cpu = devices[0].platform == "cpu"
@@ -112,7 +113,7 @@ def fitting_grid(shape: Config, text: Text, models: int, limits: Limits) -> Grid
     limit /= len(devices) if on_cpu else 1
     room = int(limit // grid.model_bytes)
     wanted = limits.at_once or (1 if on_cpu else max(room, 1))
-    wanted = min(wanted, -(-models // len(devices)))
+    wanted = min(wanted, -(-len(jobs) // len(devices)))
     if wanted > room:
         raise InputError(
             f"{wanted} at once on each of {len(devices)} devices need "
@@ -120,7 +121,13 @@ def fitting_grid(shape: Config, text: Text, models: int, limits: Limits) -> Grid
             f"{limit / 1e9:.2f}; give a higher --memory_gb, or a lower "
             "--models_at_once, --dim, --max_vocabulary or --segment_tokens"
         )
-    return grid if wanted == 1 else make_grid(shape, V, T, wanted)
+    if wanted > 1:
+        grid = make_grid(shape, V, T, wanted)
+    print(
+        f"One program, {grid.size} of {len(jobs)} models at once; each needs "
+        f"{grid.model_bytes / 1e6:,.0f} MB of memory"
+    )
+    return grid
 
 
 def turns(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:

@@ -5,6 +5,7 @@ described once.
 """
 
 import dataclasses
+import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from absl import flags
 from absl.flags import FlagValues
 
+from experiments import stopping
 from sgns_jax.config import Config, Setting
 from sgns_jax.types import InputError
 
@@ -74,19 +76,24 @@ class Script:
         """Parses the command line, runs ``main`` on the flags, exits with its status.
 
         What the user can mend ends in one line on the standard error and status 2; a
-        fault of ours keeps its traceback.
+        fault of ours keeps its traceback. A signal to stop ends in a line, too, and
+        the status that shells expect of it.
         """
         if {"--help", "-h", "-help"} & set(sys.argv[1:]):
             print(self.help_page())
             sys.exit(0)
+        before = signal.signal(signal.SIGTERM, stopping.raise_terminated)
         try:
             sys.exit(main(self._parse()))
         except flags.Error as error:
-            _fail(f"{error}; see --help", 2)
+            _end(f"error: {error}; see --help", 2)
         except (InputError, OSError, FloatingPointError) as error:
-            _fail(str(error), 2)
-        except KeyboardInterrupt:
-            _fail(f"interrupted; the same command {self._again}", 130)
+            _end(f"error: {error}", 2)
+        except KeyboardInterrupt as stop:
+            what = str(stop) or "interrupted"
+            _end(f"{what}; the same command {self._again}", stopping.status(stop))
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def _parse(self) -> FlagValues:
         values = FlagValues()
@@ -136,6 +143,6 @@ def _shown(default) -> str:
     return "…" if default is None else f"{default}"
 
 
-def _fail(message: str, status: int) -> None:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+def _end(message: str, status: int) -> None:
+    print(" ".join(message.split()), file=sys.stderr)
     sys.exit(status)

@@ -1,11 +1,13 @@
 """What a training run says about itself: numbers for files, tables for people."""
 
 import dataclasses
-import math
 import re
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -13,7 +15,7 @@ from experiments.provenance import provenance
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
 from sgns_jax.train import SegmentMetrics
-from sgns_jax.types import InputError
+from sgns_jax.types import InputError, Params
 from sgns_jax.vectors import WordVectors
 from sgns_jax.vocabulary import Vocabulary
 
@@ -43,6 +45,10 @@ def check_run_flags(flags) -> None:
         raise InputError(
             f"checkpoint_seconds must be a number > 0, got {flags.checkpoint_seconds}"
         )
+    if flags.on_nonfinite not in ("stop", "halve"):
+        raise InputError(
+            f"on_nonfinite must be stop or halve, got {flags.on_nonfinite!r}"
+        )
     if flags.eval_dir and not Path(flags.eval_dir).is_dir():
         raise InputError(
             f"eval_dir {flags.eval_dir} is no folder; give one with word-pair *.tsv "
@@ -60,6 +66,18 @@ class Clock:
         return time.perf_counter() - self._start
 
 
+class NotFinite(FloatingPointError):
+    """Training left the numbers: ``what`` happened, and what is to be done."""
+
+    def __init__(self, what: str):
+        self.what = what
+        super().__init__(
+            f"{what}; the last checkpoint is sound: go on from it at half the rate "
+            "with --on_nonfinite=halve, or begin anew in another --workdir with a "
+            "lower --learning_rate or fewer --blocks_per_step"
+        )
+
+
 def metrics_line(
     done: int,
     rounds: int,
@@ -69,61 +87,103 @@ def metrics_line(
     metrics: SegmentMetrics,
     seconds: float,
 ) -> dict:
-    """A line of metrics.jsonl. Losses are means over the positives that were measured.
+    """A line of metrics.jsonl.
 
-    Raises:
-      FloatingPointError: the loss is not a finite number.
+    Sums over replicas are in float64; losses are means over the positives that were
+    measured; steps are those of one replica.
     """
-    loss = metrics.loss
-    positive, negative = (
-        float(x) / max(int(loss.pairs), 1) for x in (loss.positive, loss.negative)
-    )
-    if not math.isfinite(positive + negative):
-        raise FloatingPointError(
-            f"the loss is not finite in round {done}, before step {int(step)}; the "
-            "training diverged: give a lower --learning_rate or fewer "
-            "--blocks_per_step"
-        )
+    positive, negative, measured = map(_total, metrics.loss)
     return {
         "round": done,
         "epoch": config.epochs * done / rounds,
         "step": int(step),
         "seconds": seconds,
         "learning_rate": float(schedule(step - 1)),
-        "pairs": int(metrics.pairs),
-        "loss": positive + negative,
-        "positive_loss": positive,
-        "negative_loss": negative,
+        "pairs": int(_total(metrics.pairs)),
+        "loss": (positive + negative) / max(measured, 1),
+        "positive_loss": positive / max(measured, 1),
+        "negative_loss": negative / max(measured, 1),
     }
 
 
-def speed(metrics: list[dict], config: Config, corpus: Corpus) -> dict:
+def _total(of_replicas: Array) -> float:
+    return float(np.sum(np.asarray(of_replicas, np.float64)))
+
+
+def not_finite(
+    step: int, rate: float, params: Params, vocabulary: Vocabulary
+) -> NotFinite:
+    """The error that names the step, the learning rate and the rows."""
+    tables = zip("vu", map(_bad_rows, params), strict=True)
+    rows = [
+        f"{name} of {vocabulary.words[bad[0]]!r}"
+        + (f" and {len(bad) - 1:,} more words" if len(bad) > 1 else "")
+        for name, bad in tables
+        if len(bad)
+    ]
+    return NotFinite(
+        f"training diverged: no finite number any more at step {step:,}, learning rate "
+        f"{rate:.3g}, in {', '.join(rows) or 'the loss'}"
+    )
+
+
+def all_finite(params: Params) -> bool:
+    return not any(len(_bad_rows(table)) for table in params)
+
+
+def _bad_rows(table_VD: Array) -> np.ndarray:
+    return np.flatnonzero(~np.asarray(_finite_rows(table_VD)))
+
+
+@jax.jit
+def _finite_rows(table_VD):
+    return jnp.all(jnp.isfinite(table_VD), axis=1)
+
+
+def speed(metrics: list[dict], rounds: int, config: Config, corpus: Corpus) -> dict:
     """Speed and final losses out of the metrics; losses are means of the last epoch.
+
+    Where lines are missing, because the file was damaged, they are those of the rest.
 
     Raises:
       InputError: there was not one pair to learn from.
     """
-    seconds = metrics[-1]["seconds"]
     pairs = sum(line["pairs"] for line in metrics)
-    if not pairs:
+    if not pairs and len(metrics) == rounds:
         raise InputError(
             f"corpus {config.corpus} gave no pairs: no sentence keeps two words; give "
             "longer lines, a lower --min_count or --subsample=0"
         )
+    seconds = _seconds(metrics)
+    words = corpus.raw_words * config.epochs * len(metrics) / rounds
     last_epoch = [line for line in metrics if line["epoch"] > config.epochs - 1]
-    weight = max(sum(line["pairs"] for line in last_epoch), 1)
+    weight = sum(line["pairs"] for line in last_epoch)
     losses = {
-        f"final_{part}": sum(line[part] * line["pairs"] for line in last_epoch) / weight
+        f"final_{part}": _ratio(
+            sum(line[part] * line["pairs"] for line in last_epoch), weight
+        )
         for part in ("loss", "positive_loss", "negative_loss")
     }
     return {
         "train_seconds": seconds,
-        "words_per_second": corpus.raw_words * config.epochs / seconds,
-        "pairs_per_second": pairs / seconds,
+        "words_per_second": _ratio(words, seconds),
+        "pairs_per_second": _ratio(pairs, seconds),
         "pairs": pairs,
-        "steps": metrics[-1]["step"],
+        "steps": max((line["step"] for line in metrics), default=None),
+        "rounds": rounds,
+        "rounds_in_metrics": len(metrics),
         **losses,
     }
+
+
+def _ratio(a: float, b: float) -> float | None:
+    return a / b if b else None
+
+
+def _seconds(metrics: list[dict]) -> float:
+    """What the rounds of the lines took; their clock goes on from line to line."""
+    clock = {line["round"]: line["seconds"] for line in metrics}
+    return sum(s - clock.get(n - 1, s if n > 1 else 0.0) for n, s in clock.items())
 
 
 def result(config: Config, corpus: Corpus) -> dict:
@@ -143,18 +203,26 @@ def result(config: Config, corpus: Corpus) -> dict:
 
 def summary(result: dict) -> str:
     """The short table at the end of a run."""
+    loss = _shown(result["final_loss"], ".4f")
     rows = [
         ("reading time", f"{result['reading_seconds']:.1f} s"),
         ("compile time", f"{result['compile_seconds']:.1f} s"),
         ("training time", f"{result['train_seconds']:.1f} s"),
         ("everything", f"{result['total_seconds']:.1f} s"),
-        ("words per second", f"{result['words_per_second']:,.0f}"),
-        ("pairs per second", f"{result['pairs_per_second']:,.0f}"),
-        ("loss per pair", f"{result['final_loss']:.4f}  (mean of the last epoch)"),
-        ("  positive part", f"{result['final_positive_loss']:.4f}"),
-        ("  negative part", f"{result['final_negative_loss']:.4f}"),
+        ("words per second", _shown(result["words_per_second"], ",.0f")),
+        ("pairs per second", _shown(result["pairs_per_second"], ",.0f")),
+        ("loss per pair", loss + "  (mean of the last epoch)"),
+        ("  positive part", _shown(result["final_positive_loss"], ".4f")),
+        ("  negative part", _shown(result["final_negative_loss"], ".4f")),
     ]
+    missing = result["rounds"] - result["rounds_in_metrics"]
+    if missing:
+        rows.append((f"metrics.jsonl lacks {missing} rounds, which are left out", ""))
     return "\n".join(f"{name:<20}{value}" for name, value in rows)
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "not known" if value is None else format(value, form)
 
 
 def check_words(words: str, vocabulary: Vocabulary) -> None:

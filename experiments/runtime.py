@@ -1,5 +1,6 @@
 """How a training starts JAX: compiled programs are kept, one thread to a CPU."""
 
+import logging
 import os
 
 import jax
@@ -14,6 +15,8 @@ def start_jax() -> str:
     Each core is a CPU device, for replicas to take one each. What the user has set in
     the environment stands.
     """
+    # Orbax logs tracebacks of what it raises as well, and that becomes one line.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         jax.config.update("jax_num_cpu_devices", len(available_cores()))
     # Steps are small: XLA splits their gathers over the cores at a loss, since one

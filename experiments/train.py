@@ -15,21 +15,19 @@ Trains skip-gram with negative sampling and writes into the work folder:
 """
 
 import time
+from pathlib import Path
 
-import jax
 import numpy as np
 from absl.flags import FlagValues
-from tqdm import tqdm
 
-from experiments import cli, report
+from experiments import cli, planning, report, sitting
 from experiments.provenance import device
 from experiments.runtime import start_jax
 from experiments.workdir import Workdir, read_corpus
-from sgns_jax.checkpoint import Checkpoints
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
 from sgns_jax.evaluation import evaluate_folder, format_table, to_json
-from sgns_jax.train import Trainer, fit, make_trainer, num_rounds
+from sgns_jax.train import make_trainer
 from sgns_jax.vectors import WordVectors
 
 SCRIPT = cli.Script(__doc__, again="goes on from the last checkpoint")
@@ -68,12 +66,27 @@ SCRIPT.define(
     "How many of the newest checkpoints stay on disk.",
     "a whole number >= 1",
 )  # fmt: skip
+SCRIPT.define(
+    "Run", bool, "plan", False,
+    "Only say what the run would take of memory, disk and time, and whether it fits. "
+    "Nothing is trained; of a text that is not encoded yet, 64 MB are read.",
+    "true | false",
+)  # fmt: skip
+SCRIPT.define(
+    "Run", str, "on_nonfinite", "stop",
+    "What to do when a loss or a vector is no finite number any more: stop, or halve "
+    "the learning rate and go on from the last checkpoint, three times at most.",
+    "stop | halve",
+)  # fmt: skip
 
 
-def main(flags: FlagValues) -> None:
+def main(flags: FlagValues) -> int | None:
     config = cli.config(flags, start_jax())
     report.check_run_flags(flags)
-    workdir = Workdir(flags.workdir or report.default_workdir(config.corpus))
+    folder = flags.workdir or report.default_workdir(config.corpus)
+    if flags.plan:
+        return planning.show(config, Path(folder), flags.keep_checkpoints)
+    workdir = Workdir(folder)
     if workdir.finished(config):
         print(
             f"This run is finished: {workdir.path('vectors.txt')} holds its vectors. "
@@ -82,13 +95,47 @@ def main(flags: FlagValues) -> None:
         vectors = WordVectors.load(workdir.path("vectors.txt"))
         return conclude(flags, workdir, vectors, workdir.read_result())
     started = time.perf_counter()
-    corpus = read_corpus(config, workdir)
+    corpus = read(flags, config, workdir)
     reading_seconds = time.perf_counter() - started
+    compiling = time.perf_counter()
+    trainer = make_trainer(config, corpus.vocabulary.counts, len(corpus.tokens))
+    compile_seconds = time.perf_counter() - compiling
+    run = sitting.Run(
+        config,
+        corpus,
+        workdir,
+        flags.checkpoint_seconds,
+        flags.keep_checkpoints,
+        halve=flags.on_nonfinite == "halve",
+    )
+    state, halvings = sitting.train(run, trainer)
+    matrix = np.asarray(state.params.w_in)
+    vectors = WordVectors(tuple(corpus.vocabulary.words), matrix)
+    workdir.save_vectors(vectors)
+    metrics = workdir.read_metrics()
+    result = report.result(config, corpus)
+    result |= report.speed(metrics, run.rounds, config, corpus)
+    result["learning_rate_halvings"] = halvings
+    result["reading_seconds"] = reading_seconds
+    result["compile_seconds"] = compile_seconds
+    from experiments import plots  # not before: matplotlib, scikit-learn take seconds
+
+    if metrics:
+        plots.loss(metrics, workdir.path("loss.png"))
+    plots.word_map(vectors, workdir.path("map.png"))
+    result["total_seconds"] = time.perf_counter() - started
+    conclude(flags, workdir, vectors, result)
+
+
+def read(flags: FlagValues, config: Config, workdir: Workdir) -> Corpus:
+    """The corpus, once it is clear that the run can be made with it, and here."""
+    corpus = read_corpus(config, workdir)
+    V, T = len(corpus.vocabulary), len(corpus.tokens)
     report.check_words(flags.words, corpus.vocabulary)
+    planning.refuse_what_cannot_fit(config, T, V, workdir.path(""))
     workdir.claim(config, corpus.fingerprint)
-    counts, tokens = corpus.vocabulary.counts, corpus.tokens
     print(
-        f"{corpus.raw_words:,} words, {len(counts):,} different ones seen at least "
+        f"{corpus.raw_words:,} words, {V:,} different ones seen at least "
         f"{config.min_count} times, on {device()}"
     )
     if corpus.replaced_bytes:
@@ -96,78 +143,7 @@ def main(flags: FlagValues) -> None:
             f"{corpus.replaced_bytes:,} times the text was not UTF-8; U+FFFD stands "
             "for what could not be read"
         )
-    compiling = time.perf_counter()
-    trainer = make_trainer(config, counts, len(tokens))
-    compile_seconds = time.perf_counter() - compiling
-    vectors, speed = train(flags, config, trainer, corpus, workdir)
-    workdir.save_vectors(vectors)
-    result = report.result(config, corpus) | speed
-    result["reading_seconds"] = reading_seconds
-    result["compile_seconds"] = compile_seconds
-    from experiments import plots  # not before: matplotlib, scikit-learn take seconds
-
-    plots.loss(workdir.read_metrics(), workdir.path("loss.png"))
-    plots.word_map(vectors, workdir.path("map.png"))
-    result["total_seconds"] = time.perf_counter() - started
-    conclude(flags, workdir, vectors, result)
-
-
-def train(
-    flags: FlagValues,
-    config: Config,
-    trainer: Trainer,
-    corpus: Corpus,
-    workdir: Workdir,
-) -> tuple[WordVectors, dict]:
-    """Trains to the end, from the newest checkpoint if there is one."""
-    rounds = config.epochs * num_rounds(
-        config, len(corpus.tokens), len(corpus.vocabulary)
-    )
-    words_per_round = config.epochs * corpus.raw_words / rounds
-    with Checkpoints(workdir.path("checkpoints"), flags.keep_checkpoints) as saved:
-        first = saved.latest() or 0
-        if first:
-            trainer = trainer._replace(state=saved.restore(trainer.state))
-            print(f"Going on from round {first} of {rounds}.")
-        log = workdir.open_metrics(first)
-        clock = report.Clock(log.seconds)
-        bar = tqdm(
-            total=config.epochs * corpus.raw_words,
-            initial=round(first * words_per_round),
-            unit="word",
-            unit_scale=True,
-            desc="training",
-            mininterval=0.5,
-        )
-
-        def report_round(done, step, metrics):
-            line = report.metrics_line(
-                done, rounds, config, trainer.schedule, step, metrics, clock.seconds()
-            )
-            log.write(line)
-            bar.set_postfix_str(
-                f"loss={line['loss']:.3f} lr={line['learning_rate']:.2g}", refresh=False
-            )
-            bar.update(round(done * words_per_round) - bar.n)
-
-        with log, bar:
-            pending, state = None, trainer.state
-            last_save = time.perf_counter()
-            for done, state, metrics in fit(config, trainer, corpus.tokens, first):
-                # The device works on this round while the one before is reported.
-                if pending:
-                    report_round(*pending)
-                pending = done, jax.numpy.copy(state.step), metrics
-                due = time.perf_counter() - last_save >= flags.checkpoint_seconds
-                if due or done == rounds:
-                    # What a checkpoint has done is in the metrics before it is saved.
-                    report_round(*pending)
-                    pending = None
-                    saved.save(done, state)
-                    last_save = time.perf_counter()
-        matrix = np.asarray(state.params.w_in)
-    speed = report.speed(workdir.read_metrics(), config, corpus)
-    return WordVectors(tuple(corpus.vocabulary.words), matrix), speed
+    return corpus
 
 
 def conclude(

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -71,15 +73,17 @@ class Workdir:
         return MetricsLog(self.path("metrics.jsonl"), kept)
 
     def read_metrics(self) -> list[dict]:
-        """The lines of metrics.jsonl; a last line that was cut off is left out."""
+        """The lines of metrics.jsonl by round, without those that were cut off."""
         path = self.path("metrics.jsonl")
         if not path.exists():
             return []
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        lines = map(_metrics_line, path.read_bytes().split(b"\n"))
+        by_round = {line["round"]: line for line in lines if line}
+        return [by_round[n] for n in sorted(by_round)]
 
     def save_vectors(self, vectors: WordVectors) -> None:
-        vectors.save(self.path("vectors.txt"))
+        with _writing(self.path("vectors.txt")) as path:
+            vectors.save(path)
 
     def save_result(self, result: dict) -> None:
         """Writes result.json: the run is finished from now on."""
@@ -104,8 +108,9 @@ class Workdir:
 
     def write_json(self, name: str, value: dict) -> None:
         whole = self.path(name + ".part")
-        whole.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        os.replace(whole, self.path(name))
+        with _writing(self.path(name)) as path:
+            whole.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+            os.replace(whole, path)
 
 
 def read_corpus(config: Config, workdir: Workdir) -> Corpus:
@@ -129,20 +134,53 @@ def read_corpus(config: Config, workdir: Workdir) -> Corpus:
 
 
 class MetricsLog:
-    """metrics.jsonl, a line a round, flushed line by line."""
+    """metrics.jsonl, a line a round, written at once."""
 
     def __init__(self, path: Path, kept: list[dict]):
         self.seconds = kept[-1]["seconds"] if kept else 0.0
-        self._file = path.open("w", encoding="utf-8")
-        for line in kept:
-            self.write(line)
+        self._path = path
+        with _writing(path):
+            whole = path.with_name(path.name + ".part")
+            whole.write_text("".join(map(_text, kept)), encoding="utf-8")
+            os.replace(whole, path)
+            self._file = path.open("ab", buffering=0)
 
     def write(self, line: dict) -> None:
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        with _writing(self._path):
+            self._file.write(_text(line).encode())
+
+    def sync(self) -> None:
+        """Returns when the lines would survive a loss of power."""
+        with _writing(self._path):
+            os.fsync(self._file.fileno())
 
     def __enter__(self) -> "MetricsLog":
         return self
 
     def __exit__(self, *error) -> None:
         self._file.close()
+
+
+def _text(line: dict) -> str:
+    return json.dumps(line) + "\n"
+
+
+def _metrics_line(text: bytes) -> dict | None:
+    """A line's content; None if it was cut off or changed."""
+    try:
+        line = json.loads(text)
+        return line if isinstance(line["round"], int) else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """Says which file could not be written, and what is to be done."""
+    try:
+        yield path
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path} ({error.strerror or error}); make room or give the "
+            "right to write there, then go on with the same command"
+        ) from error

@@ -52,12 +52,16 @@ def replica_mesh(replicas: int) -> Mesh:
 def make_round(run: ModelRun, replicas: int, mesh: Mesh) -> ModelRun:
     """``round(state, model, segments_LT, segment)`` from a segment's run.
 
-    Replica i takes segment ``segment + i``. State and metrics are those of all.
+    Replica i takes segment ``segment + i``. The state is that of all; the metrics have
+    a leading axis for the replicas, since sums over many would not fit int32.
     """
     if replicas == 1:  # nothing to merge, so no copy of what was before
-        return lambda state, model, segments_1T, segment: run(
-            state, model, segments_1T[0], segment
-        )
+
+        def alone(state, model, segments_1T, segment):
+            state, metrics = run(state, model, segments_1T[0], segment)
+            return state, jax.tree.map(lambda x: x[None], metrics)
+
+        return alone
 
     def on_one_device(state, model, segments_LT, segment):
         L = len(segments_LT)
@@ -68,13 +72,17 @@ def make_round(run: ModelRun, replicas: int, mesh: Mesh) -> ModelRun:
 
         numbers_L = segment + jax.lax.axis_index(AXIS) * L + jnp.arange(L)
         after_L, metrics_L = jax.lax.map(train, (segments_LT, numbers_L))
-        return merge(state, after_L), jax.tree.map(_total, metrics_L)
+        return merge(state, after_L), metrics_L
 
     every, split = PartitionSpec(), PartitionSpec(AXIS)
     in_specs = every, every, split, every
     # Not checked: a loop's types would have to say at every step what varies.
     return jax.shard_map(
-        on_one_device, mesh=mesh, in_specs=in_specs, out_specs=every, check_vma=False
+        on_one_device,
+        mesh=mesh,
+        in_specs=in_specs,
+        out_specs=(every, split),
+        check_vma=False,
     )
 
 

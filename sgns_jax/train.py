@@ -38,13 +38,16 @@ from sgns_jax.types import SENTENCE_END, InputError
 
 #: Replicas are merged no sooner: a merge reads every row of both tables.
 TOKENS_PER_ROW = 8
+#: A segment's positives are counted in int32.
+MOST_PAIRS = 2**31 - 1
 
 
 class SegmentMetrics(NamedTuple):
-    """What a segment's training shows."""
+    """What a segment's training shows; of a round, with an axis for its replicas."""
 
     loss: block.LossParts  #: summed over the steps that were measured
     pairs: Array  #: int32, positives of all steps
+    finite_steps: Array  #: int32, steps before the first loss that is not finite
 
 
 SegmentRun = Callable[
@@ -58,8 +61,9 @@ def make_segment_run(
     """``run(state, keys, sampling, segment_T, segment)``: a segment's steps in a loop.
 
     ``segment`` counts from 0 over all epochs and seeds all random draws. Every
-    ``loss_every``-th step is measured, the first one always. The number of steps
-    depends on how many tokens are kept; the compiled program does not.
+    ``loss_every``-th step is measured, the first one always, and the losses are added
+    up with Kahan's compensation. The number of steps depends on how many tokens are
+    kept; the compiled program does not.
 
     Args:
       config: its batching settings.
@@ -79,7 +83,7 @@ def make_segment_run(
         num_steps = -(-num_blocks // B)
 
         def body(i, carry):
-            state, total = carry
+            state, total, rest, finite_steps = carry
             # A step's blocks lie evenly over the segment: neighbours in the text
             # repeat each other's words, and repeats in a step act from stale rows.
             starts_B = (jnp.arange(B) * num_steps + i) * C
@@ -89,15 +93,32 @@ def make_segment_run(
             after, loss = step(state, keys, sampling, windows, starts_B, measured)
             if models_axis:
                 after = _unless(i >= num_steps, config, state, after)
-            return after, jax.tree.map(jnp.add, total, loss)
+            total, rest = _add(total, rest, loss)
+            finite = jnp.isfinite(loss.positive + loss.negative)
+            finite_steps = jnp.minimum(finite_steps, jnp.where(finite, num_steps, i))
+            return after, total, rest, finite_steps
 
         zero = block.LossParts(jnp.float32(0), jnp.float32(0), jnp.int32(0))
         longest = jax.lax.pmax(num_steps, models_axis) if models_axis else num_steps
-        state, loss = jax.lax.fori_loop(0, longest, body, (state, zero))
+        carry = state, zero, zero, num_steps
+        state, loss, _, finite_steps = jax.lax.fori_loop(0, longest, body, carry)
         pairs = jnp.sum(windows.left_T + windows.right_T)
-        return state, SegmentMetrics(loss, pairs)
+        return state, SegmentMetrics(loss, pairs, finite_steps)
 
     return run
+
+
+def _add(
+    total: block.LossParts, rest: block.LossParts, term: block.LossParts
+) -> tuple[block.LossParts, block.LossParts]:
+    """Kahan's sum: the new total, and what rounding took from it, to be taken back.
+
+    Its error does not grow with the number of terms (Higham 1993, equation 4.8).
+    """
+    term = jax.tree.map(jnp.subtract, term, rest)
+    larger = jax.tree.map(jnp.add, total, term)
+    rest = jax.tree.map(lambda new, old, x: (new - old) - x, larger, total, term)
+    return larger, rest
 
 
 def _unless(
@@ -121,6 +142,7 @@ def num_rounds(config: Config, num_tokens: int, vocabulary_size: int) -> int:
     longest = config.segment_tokens
     if config.replicas > 1:
         longest = max(longest, TOKENS_PER_ROW * vocabulary_size)
+    longest = min(longest, MOST_PAIRS // (2 * config.window))
     return -(-num_tokens // (config.replicas * longest))
 
 
@@ -238,6 +260,14 @@ def make_trainer(config: Config, counts: np.ndarray, num_tokens: int) -> Trainer
     compiled = jitted.lower(state, model, segments, count).compile()
     schedule = make_schedule(config.schedule, config.learning_rate, model.num_steps)
     return Trainer(state, schedule, compiled, model)
+
+
+def at_rate(config: Config, trainer: Trainer, learning_rate: Array) -> Trainer:
+    """The same at another learning rate; nothing is compiled."""
+    place = trainer.model.learning_rate.sharding
+    model = trainer.model._replace(learning_rate=jax.device_put(learning_rate, place))
+    schedule = make_schedule(config.schedule, model.learning_rate, model.num_steps)
+    return trainer._replace(model=model, schedule=schedule)
 
 
 def fit(

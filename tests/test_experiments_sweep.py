@@ -256,7 +256,7 @@ def test_starting_and_the_first_round_are_not_timed(monkeypatch):
     def rounds(config, trainer, tokens):
         for done, seconds in enumerate((100, 1, 2, 4), start=1):
             takes(seconds)
-            yield done, None, SegmentMetrics(None, jax.numpy.int32(10))
+            yield done, None, SegmentMetrics(None, jax.numpy.int32(10), None)
 
     monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=lambda: now))
     monkeypatch.setattr(measuring, "make_trainer", lambda *arguments: takes(1000))

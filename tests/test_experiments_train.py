@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from experiments import report, train, workdir
+from experiments import report, sitting, train, workdir
 from sgns_jax.config import Config
 from sgns_jax.vectors import WordVectors
 
@@ -111,7 +111,7 @@ class Killed(BaseException):
 def test_the_same_command_goes_on_with_equal_bits(run, text, tmp_path, monkeypatch):
     settings = [f"--corpus={text}", *SMALL, "--checkpoint_seconds=1e-9"]
     run(*settings, f"--workdir={tmp_path / 'whole'}")
-    fit = train.fit
+    fit = sitting.fit
 
     def killed_fit(*arguments):
         for done, *rest in fit(*arguments):
@@ -120,11 +120,11 @@ def test_the_same_command_goes_on_with_equal_bits(run, text, tmp_path, monkeypat
             yield done, *rest
 
     work = tmp_path / "cut"
-    monkeypatch.setattr(train, "fit", killed_fit)
+    monkeypatch.setattr(sitting, "fit", killed_fit)
     with pytest.raises(Killed):
         run(*settings, f"--workdir={work}")
     assert not (work / "vectors.txt").exists()
-    monkeypatch.setattr(train, "fit", fit)
+    monkeypatch.setattr(sitting, "fit", fit)
     status, out, _ = run(*settings, f"--workdir={work}")
     assert status == 0 and "Going on from round 7 of 10" in out
     whole = (tmp_path / "whole" / "vectors.txt").read_bytes()
@@ -147,7 +147,7 @@ def test_interruption_says_how_to_go_on(run, text, tmp_path, monkeypatch):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(train, "fit", interrupted)
+    monkeypatch.setattr(sitting, "fit", interrupted)
     status, _, err = run(f"--corpus={text}", f"--workdir={tmp_path / 'w'}", *SMALL)
     assert status == 130 and "the same command goes on" in err
 
@@ -236,6 +236,7 @@ BAD_FLAGS = {
     "--restrict_vocabulary=0": "restrict_vocabulary must be",
     "--keep_checkpoints=0": "keep_checkpoints must be",
     "--checkpoint_seconds=nan": "checkpoint_seconds must be",
+    "--on_nonfinite=go": "on_nonfinite must be stop or halve, got 'go'",
     "--words=cat0,unicorn": "unicorn",
 }
 
@@ -273,7 +274,9 @@ def test_a_diverging_run_says_so(run, text):
         "--learning_rate=1e30",
     )  # fmt: skip
     assert status == 2
-    assert "the loss is not finite in round" in err.splitlines()[-1]
+    last = err.splitlines()[-1]
+    assert "training diverged: no finite number any more at step" in last
+    assert "e+29, in v of '" in last
 
 
 def test_standard_input_from_a_shell(text, tmp_path):

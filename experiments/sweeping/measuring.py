@@ -86,7 +86,7 @@ def measure(point: Point) -> dict:
     counts = {
         "raw_words": words,
         "kept_words": words * float(np.dot(keep_V, counts_V)) / T,
-        "pairs": sum(map(int, pairs)),
+        "pairs": sum(int(np.asarray(x, np.int64).sum()) for x in pairs),
     }
     rates = {f"{name}_per_second": n / seconds for name, n in counts.items()}
     rates["nanoseconds_per_kept_word"] = 1e9 * seconds / counts["kept_words"]

@@ -1,0 +1,155 @@
+"""The size of a text before it is read: as it is encoded, or from its beginning."""
+
+import bz2
+import gzip
+import json
+import lzma
+import math
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from sgns_jax.builtin_corpora import BUILT_IN
+from sgns_jax.config import Config
+from sgns_jax.text import (
+    LINE_END,
+    STDIN,
+    open_source,
+    source_files,
+    text_bytes,
+    tokenize,
+)
+from sgns_jax.types import InputError
+from sgns_jax.vocabulary import load_vocabulary
+from sgns_jax.window import keep_probability
+
+SAMPLE_BYTES = 64 << 20
+_PIECES = 8  #: of a sample, to see its vocabulary grow
+_PACKED = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": lambda file: pa.CompressedInputStream(file, "zstd"),
+}
+
+
+class Size(NamedTuple):
+    """How large a text is."""
+
+    tokens: int  #: T, kept words and sentence ends
+    vocabulary: int  #: V
+    raw_words: int
+    kept: float  #: the share of raw words that training is left with
+    tokens_to_read: int  #: words and line ends; 0: it is encoded already
+    distinct_words: int  #: of those
+    known: str  #: how
+
+
+def size_of(config: Config, encoded: Path, sample_bytes: int = SAMPLE_BYTES) -> Size:
+    """The size of the text of a run.
+
+    Args:
+      config: its settings.
+      encoded: the folder where the run keeps its encoded text.
+      sample_bytes: how much of a text is read that is not there.
+
+    Raises:
+      InputError: the text cannot be read, or not ahead of the run.
+    """
+    return _as_encoded(config, encoded) or _from_sample(config, sample_bytes)
+
+
+def _as_encoded(config: Config, folder: Path) -> Size | None:
+    """The size that ``load_corpus`` wrote down; None if it did not with this config."""
+    try:
+        meta = json.loads((folder / "corpus.json").read_text())
+        if any(getattr(config, name) != x for name, x in meta["settings"].items()):
+            return None
+        raw_words = meta["corpus"]["raw_words"]
+        tokens = meta["corpus"]["kept_words"] + meta["corpus"]["sentences"] - 1
+        counts_V = load_vocabulary(folder / "vocabulary.tsv").counts
+    except (OSError, ValueError, KeyError):
+        return None
+    kept = _kept(config, counts_V) / raw_words
+    return Size(tokens, len(counts_V), raw_words, kept, 0, 0, "as it is encoded")
+
+
+def _kept(config: Config, counts_V: np.ndarray) -> float:
+    """Words that subsampling leaves."""
+    keep_V = keep_probability(counts_V, config.subsample, config.subsample_rule)
+    return float(np.dot(np.asarray(keep_V, np.float64), counts_V))
+
+
+def _from_sample(config: Config, sample_bytes: int) -> Size:
+    """Reckons from the beginning of a text, which stands for the whole.
+
+    Words are as many times more as bytes are. A vocabulary of V words in the sample
+    and V' in half of it grows by Heaps' law, V·f^β with 2^β = V/V', to the text that
+    is f times as long; so do the words seen at least ``min_count`` times.
+    """
+    if config.corpus == STDIN:
+        raise InputError(
+            "a plan cannot read ahead on standard input; give the text as a file, or "
+            "the --workdir of a run that has read it"
+        )
+    built_in = config.corpus in BUILT_IN
+    source = str(BUILT_IN[config.corpus]()) if built_in else config.corpus
+    counts, lines, grown = Counter(), 0, [(0, 0, 0)]
+    for piece in open_source(source, -(-sample_bytes // _PIECES)):
+        words, ids, *_ = tokenize(piece, config.tokenizer, config.lowercase)
+        for word, n in zip(words, np.bincount(ids).tolist(), strict=False):
+            counts[word] += n
+        lines += counts.pop(LINE_END)
+        counts.pop("", None)  # no token
+        read = grown[-1][0] + len(piece)
+        often = sum(n >= config.min_count for n in counts.values())
+        grown.append((read, len(counts), often))
+        if read >= sample_bytes:
+            break
+    total = max(_unpacked_bytes(source_files(source)), read)
+    f = total / read
+    counts_V = np.array(sorted(counts.values(), reverse=True))
+    distinct, V = (_heaps(grown, column, f) for column in (1, 2))
+    V = min(V, config.max_vocabulary or V)
+    counts_V = counts_V[counts_V * f >= config.min_count][:V]
+    if V < 2 or not len(counts_V):
+        raise InputError(
+            f"the first {read:,} bytes of {config.corpus} hold fewer than two words "
+            f"{config.min_count} times; give a lower --min_count or more text"
+        )
+    raw_words, kept_words = counts.total(), int(counts_V.sum())
+    if config.sentence_length:
+        lines += kept_words // config.sentence_length
+    return Size(
+        tokens=round(f * (kept_words + min(lines, kept_words))),
+        vocabulary=V,
+        raw_words=round(f * raw_words),
+        kept=_kept(config, counts_V) / raw_words,
+        tokens_to_read=round(f * (raw_words + lines)),
+        distinct_words=distinct,
+        known=f"about, by the first {read / 1e6:,.1f} of {total / 1e6:,.1f} MB",
+    )
+
+
+def _heaps(grown: list[tuple[int, int, int]], column: int, f: float) -> int:
+    """What a column of (bytes, distinct words, frequent ones) grows to."""
+    last = grown[-1]
+    half = min(grown, key=lambda row: abs(row[0] - last[0] / 2))
+    if not half[column] or half == last:  # too little to see it grow: at most as f
+        return round(last[column] * f)
+    exponent = math.log(last[column] / half[column]) / math.log(last[0] / half[0])
+    return round(last[column] * f**exponent)
+
+
+def _unpacked_bytes(files: list[Path]) -> int:
+    """Size of a text; one that is packed, by how far its first file's start expands."""
+    if (total := text_bytes(files)) is not None:
+        return total
+    first = next(file for file in files if file.suffix in _PACKED)
+    with open(first, "rb") as packed, _PACKED[first.suffix](packed) as stream:
+        ratio = len(stream.read(16 << 20)) / max(packed.tell(), 1)
+    sizes = ((file.stat().st_size, file.suffix in _PACKED) for file in files)
+    return round(sum(size * (ratio if is_packed else 1) for size, is_packed in sizes))

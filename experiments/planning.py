@@ -1,0 +1,189 @@
+"""The plan of a run: bytes and time before anything is allocated, and what refuses it.
+
+What cannot fit by a bound that no program can go below is refused; the plan itself
+reckons with what our programs take.
+"""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.foreseeing import room, speed
+from experiments.foreseeing.text import Size, size_of
+from experiments.provenance import available_cores, device
+from sgns_jax.config import Config
+from sgns_jax.plan import (
+    DeviceBytes,
+    DiskBytes,
+    HostBytes,
+    device_bytes,
+    disk_bytes,
+    host_bytes,
+)
+from sgns_jax.replicas import replica_mesh
+from sgns_jax.types import InputError
+
+
+class Room(NamedTuple):
+    """What is free, in bytes."""
+
+    device: int | None  #: on each device; None: it does not say
+    host: int
+    disk: int
+
+
+class Plan(NamedTuple):
+    """What a run takes, beside what is free."""
+
+    devices: int
+    cores: int  #: how many of them are cores of the host, and their memory its own
+    device: DeviceBytes
+    host: HostBytes
+    disk: DiskBytes
+    room: Room
+
+
+def show(config: Config, workdir: Path, keep_checkpoints: int) -> None:
+    """Prints the plan of a run.
+
+    Raises:
+      InputError: it cannot fit.
+    """
+    size = size_of(config, workdir / "corpus")
+    plan = make_plan(config, size, workdir, keep_checkpoints)
+    print(table(config, size, plan))
+    _refuse(config, size.vocabulary, plan)
+    print("\n" + _verdict(plan))
+
+
+def refuse_what_cannot_fit(
+    config: Config, num_tokens: int, vocabulary_size: int, workdir: Path
+) -> None:
+    """The same check with the sizes of a text that is encoded.
+
+    Raises:
+      InputError: memory or disk cannot hold the run.
+    """
+    size = Size(num_tokens, vocabulary_size, 0, 0, 0, 0, "")
+    _refuse(config, vocabulary_size, make_plan(config, size, workdir, 1))
+
+
+def make_plan(config: Config, size: Size, workdir: Path, keep_checkpoints: int) -> Plan:
+    """The plan for a text of some size on the devices that there are."""
+    V, T = size.vocabulary, size.tokens
+    mesh = list(replica_mesh(config.replicas).devices)
+    each = device_bytes(config, V, T, len(mesh))
+    free = Room(room.device_memory(mesh), room.host_memory(), room.free_disk(workdir))
+    cores = 0 if free.device is not None else sum(one.platform == "cpu" for one in mesh)
+    return Plan(
+        len(mesh),
+        cores,
+        each,
+        host_bytes(V, size.distinct_words, each, cores),
+        disk_bytes(config, V, T, size.tokens_to_read, keep_checkpoints),
+        free,
+    )
+
+
+def _refuse(config: Config, vocabulary_size: int, plan: Plan) -> None:
+    least, free = plan.device.least, plan.room.device
+    where = f"on each of {plan.devices} devices"
+    if plan.cores:
+        least, free = plan.cores * least, plan.room.host
+        where = f"for {plan.cores} devices, which are cores of this machine"
+    of = f"V = {vocabulary_size:,} words, D = {config.dim:,} and {config.optimizer}"
+    if free is not None and least > free:
+        fewer = ", fewer --replicas" if config.replicas > 1 else ""
+        raise InputError(
+            f"{of} need at least {_bytes(least)} of memory {where}; "
+            f"{_bytes(free)} are free: give a lower --dim or --max_vocabulary{fewer}, "
+            "or a machine with more"
+        )
+    if plan.disk.least > plan.room.disk:
+        raise InputError(
+            f"{of} need at least {_bytes(plan.disk.least)} of disk, "
+            f"{_bytes(plan.room.disk)} are free: give a --workdir with more, or a "
+            "lower --dim or --max_vocabulary"
+        )
+
+
+def _verdict(plan: Plan) -> str:
+    needed = [plan.host.total, plan.disk.total, plan.device.total]
+    free = [plan.room.host, plan.room.disk, plan.room.device]
+    pairs = zip(needed, free, strict=True)
+    if all(least <= most for least, most in pairs if most is not None):
+        return "It fits."
+    return "It may not fit: more is needed than is free, by this reckoning."
+
+
+def table(config: Config, size: Size, plan: Plan) -> str:
+    """The plan in 80 columns."""
+    each, host, disk, free = plan[2:]
+    lines = [
+        f"Text     {size.raw_words:,} words, {size.vocabulary:,} different ones kept",
+        f"         ({size.known})",
+        f"Model    D = {config.dim:,}, {config.optimizer}",
+        f"Devices  {plan.devices} x {device()}, copies of the model: {config.replicas}",
+    ]
+
+    def part(title: str, rows: dict[str, int], total: int, free: int | None) -> None:
+        lines.extend(["", title])
+        lines.extend(f"  {name:<44}{_bytes(n):>10}" for name, n in rows.items() if n)
+        there = "" if free is None else f", {_bytes(free)} free"
+        lines.append(f"  {'at most at once':<44}{_bytes(total):>10}{there}")
+
+    rows = {
+        "tables v and u": each.tables,
+        "optimiser": each.optimizer,
+        "beside them, drawing the first vectors": each.start,
+        "beside them, training: merge, segment, step": each.training,
+    }
+    part("Memory of a device", rows, each.total, free.device)
+    on = f" on {plan.cores} of its cores" if plan.cores else ""
+    rows = {
+        "Python, JAX, compiler": host.program,
+        "words, reader": host.text,
+        f"drawing the first vectors{on}": host.start,
+        f"training{on}, and a checkpoint": host.training,
+    }
+    title = "Memory of the machine; the encoded text is mapped and takes none"
+    part(title, rows, host.total, free.host)
+    rows = {
+        "encoded text": disk.tokens,
+        "beside it while encoding": disk.scratch,
+        "checkpoints": disk.checkpoints,
+        "vectors.txt": disk.vectors,
+    }
+    part("Disk", rows, disk.total, free.disk)
+    return "\n".join([*lines, "", "Time", *_times(config, size)])
+
+
+def _times(config: Config, size: Size) -> list[str]:
+    try:
+        known = speed.speed_of(config, size.vocabulary, len(available_cores()))
+    except speed.Unknown as unknown:
+        return [f"  not known: {unknown}"]
+    words = config.epochs * size.raw_words
+    training = words * size.kept / known.kept_words_per_second
+    reading = size.raw_words / known.raw_words_read_per_second
+    rows = {
+        "reading": reading * (size.tokens_to_read > 0),
+        f"training, {words / training / 1e6:,.2f} million words/s": training,
+        "compiling, export, pictures": known.rest_seconds,
+    }
+    lines = [f"  {name:<44}{_seconds(s):>10}" for name, s in rows.items() if s]
+    return [*lines, f"  about, as recorded on {known.machine} with nothing else to do"]
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 999.5:
+            return f"{n:.3g} {unit}"
+        n /= 1000
+    return f"{n:,.3g} TB" if n < 999.5 else f"{n:,.0f} TB"
+
+
+def _seconds(s: float) -> str:
+    if s < 120:
+        return f"{math.ceil(s)} s"
+    return f"{s / 60:.0f} min" if s < 7200 else f"{s / 3600:,.1f} h"

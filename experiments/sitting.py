@@ -1,0 +1,148 @@
+"""A sitting: training from the newest checkpoint to the end, or to what stops it."""
+
+import math
+import sys
+import time
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from tqdm import tqdm
+
+from experiments import report
+from experiments.stopping import Stopping
+from experiments.workdir import Workdir
+from sgns_jax.checkpoint import Checkpoints
+from sgns_jax.config import Config
+from sgns_jax.corpus import Corpus
+from sgns_jax.step import TrainState
+from sgns_jax.train import Trainer, at_rate, fit, num_rounds
+
+#: How often ``--on_nonfinite=halve`` halves the learning rate before it gives up.
+MOST_HALVINGS = 3
+
+
+class Run(NamedTuple):
+    """What stays the same in all sittings of a run."""
+
+    config: Config
+    corpus: Corpus
+    workdir: Workdir
+    checkpoint_seconds: float
+    keep_checkpoints: int
+    halve: bool  #: the learning rate where training leaves the numbers, else stop
+
+    @property
+    def rounds(self) -> int:
+        V = len(self.corpus.vocabulary)
+        return self.config.epochs * num_rounds(self.config, len(self.corpus.tokens), V)
+
+
+def train(run: Run, trainer: Trainer) -> tuple[TrainState, int]:
+    """Trains to the end: the last state, and how often the learning rate was halved.
+
+    A checkpoint holds the state and the learning rate. The first is written before
+    the first round, so that a folder that cannot take one is known at once.
+
+    Raises:
+      report.NotFinite: training left the numbers; the last checkpoint is sound.
+      KeyboardInterrupt: a signal came, and a checkpoint is written.
+      InputError: a file cannot be written, or no checkpoint can be read.
+    """
+    folder = run.workdir.path("checkpoints")
+    with Checkpoints(folder, run.keep_checkpoints) as saved:
+        first = 0
+        if saved.latest() is None:
+            saved.save(0, _content(trainer))
+        else:
+            first, trainer = _go_on(run, trainer, saved)
+        while True:
+            rate = trainer.model.learning_rate
+            try:
+                return _sit(run, trainer, saved, first), _halvings(run, rate)
+            except report.NotFinite as error:
+                if not run.halve or _halvings(run, rate) == MOST_HALVINGS:
+                    raise
+                print(f"{error.what}; halving the learning rate", file=sys.stderr)
+            saved.wait()
+            first, trainer = _go_on(run, trainer, saved, rate / 2)
+
+
+def _go_on(
+    run: Run, trainer: Trainer, saved: Checkpoints, rate: Array | None = None
+) -> tuple[int, Trainer]:
+    """Rounds done and the trainer at the newest checkpoint; its rate or another one."""
+    first, (state, own) = saved.restore(_content(trainer), _warn)
+    trainer = trainer._replace(state=state)
+    print(f"Going on from round {first} of {run.rounds}.")
+    return first, at_rate(run.config, trainer, own if rate is None else rate)
+
+
+def _content(trainer: Trainer) -> tuple[TrainState, Array]:
+    return trainer.state, trainer.model.learning_rate
+
+
+def _halvings(run: Run, rate: Array) -> int:
+    return round(math.log2(run.config.learning_rate / float(rate)))
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)
+
+
+def _sit(run: Run, trainer: Trainer, saved: Checkpoints, first: int) -> TrainState:
+    config, corpus, rounds = run.config, run.corpus, run.rounds
+    words_per_round = config.epochs * corpus.raw_words / rounds
+    state, rate = _content(trainer)
+    begun = int(state.step)  # at the begin of the round to be reported next
+    log = run.workdir.open_metrics(first)
+    clock = report.Clock(log.seconds)
+    bar = tqdm(
+        total=config.epochs * corpus.raw_words,
+        initial=round(first * words_per_round),
+        unit="word",
+        unit_scale=True,
+        desc="training",
+        mininterval=0.5,
+    )
+
+    def report_round(done, step, metrics):
+        nonlocal begun
+        line = report.metrics_line(
+            done, rounds, config, trainer.schedule, step, metrics, clock.seconds()
+        )
+        if not math.isfinite(line["loss"]):
+            bad = begun + 1 + int(jnp.min(metrics.finite_steps))
+            raise not_finite(bad)
+        log.write(line)
+        bar.set_postfix_str(
+            f"loss={line['loss']:.3f} lr={line['learning_rate']:.2g}", refresh=False
+        )
+        bar.update(round(done * words_per_round) - bar.n)
+        begun = line["step"]
+
+    def not_finite(step):
+        at = float(trainer.schedule(step - 1))
+        return report.not_finite(step, at, state.params, corpus.vocabulary)
+
+    with log, bar, Stopping() as stopping:
+        pending, last_save = None, time.perf_counter()
+        for done, state, metrics in fit(config, trainer, corpus.tokens, first):
+            # The device works on this round while the one before is reported.
+            if pending:
+                report_round(*pending)
+            pending = done, jnp.copy(state.step), metrics
+            due = time.perf_counter() - last_save >= run.checkpoint_seconds
+            if due or done == rounds or stopping.asked:
+                # What a checkpoint has done is in the metrics before it is saved.
+                report_round(*pending)
+                pending = None
+                if not report.all_finite(state.params):
+                    raise not_finite(begun)
+                log.sync()
+                saved.save(done, (state, rate))
+                last_save = time.perf_counter()
+            if stopping.asked:
+                saved.wait()
+                raise stopping.asked(f"stopped after round {done} of {rounds}")
+    return state

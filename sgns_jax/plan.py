@@ -1,0 +1,176 @@
+"""What a training takes: bytes on a device, on its host and on disk.
+
+Arithmetic alone: nothing is allocated, compiled or read, and the devices need not be
+there. Sizes of the state are those of its own shapes; what XLA takes beside it follows
+the programs it makes for CPUs, see ``tests/test_plan.py`` for how near they are.
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+
+from sgns_jax.config import Config
+from sgns_jax.train import init_state, segment_size
+
+_NUMBER = 4  # bytes of a float32 or int32
+#: Arrays as long as a segment that subsampling and windows take, all at once.
+_SEGMENT_ARRAYS = 10
+#: Arrays as long as a table that drawing its first vectors takes.
+_DRAWING_ARRAYS = 3
+_SAMPLING_ARRAYS = 3  #: of V numbers: keep probability, the noise's two
+
+#: Measured: Python, JAX and what XLA's compiler leaves behind; a text being read.
+_PROGRAM, _READER = 330 * 10**6, 80 * 10**6
+_WORD = 200  #: a word as a string with its place, or with the noise's Python numbers
+_TEXT_NUMBER = 12  #: characters of a number in vectors.txt, measured
+
+
+class DeviceBytes(NamedTuple):
+    """The memory of one device."""
+
+    tables: int  #: v and u
+    optimizer: int
+    start: int  #: beside both, while the first vectors are drawn
+    training: int  #: beside both, while a round is trained
+    least: int  #: of all that no compiler can do without
+
+    @property
+    def total(self) -> int:
+        """The most at once."""
+        return self.tables + self.optimizer + max(self.start, self.training)
+
+
+def device_bytes(
+    config: Config, vocabulary_size: int, num_tokens: int, devices: int
+) -> DeviceBytes:
+    """What each of the devices holds, R/devices replicas and all tables on each.
+
+    Args:
+      config: the settings.
+      vocabulary_size: V.
+      num_tokens: T, length of the token stream.
+      devices: a divisor of R = ``config.replicas``.
+    """
+    V, L = vocabulary_size, config.replicas // devices
+    tables, optimizer = state_bytes(config, V)
+    segment = _NUMBER * segment_size(config, num_tokens, V)
+    sampling = _NUMBER * _SAMPLING_ARRAYS * V
+    # A merge reads what was before: the tables, or whole states where replicas of one
+    # device take turns, and one more to train.
+    copies = (L + 1) * (tables + optimizer) if L > 1 else tables * (config.replicas > 1)
+    windows = 3 * segment  # words, and how far they see to either side
+    working = max(_SEGMENT_ARRAYS * segment, windows + _step_bytes(config))
+    held = sampling + L * segment
+    return DeviceBytes(
+        tables,
+        optimizer,
+        start=_DRAWING_ARRAYS * tables // 2,  # one table at a time
+        training=held + copies + working,
+        least=tables + optimizer + held + tables * (config.replicas > 1),
+    )
+
+
+def state_bytes(config: Config, vocabulary_size: int) -> tuple[int, int]:
+    """Sizes of the two tables, and of what the optimiser keeps."""
+    init = partial(init_state, config, vocabulary_size)
+    state = jax.eval_shape(lambda: init(jax.random.key(0)))
+    return _size(state.params), _size(state.opt_state)
+
+
+def _size(tree) -> int:
+    leaves = jax.tree.leaves(tree)
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves)
+
+
+def _step_bytes(config: Config) -> int:
+    """The rows of a step's blocks, the gradient by them, and Adam's own rows."""
+    B, C, W = config.blocks_per_step, config.block_size, config.window
+    if config.negatives_mode == "shared":
+        rows = B * (C + C + 2 * W + config.noise_words)
+    else:  # each centre is a block of its own
+        rows = B * C * (1 + 1 + 2 * W + 2 * W * config.negatives)
+    arrays = 2 + 3 * (config.optimizer == "adam")
+    return arrays * _NUMBER * rows * config.dim
+
+
+class HostBytes(NamedTuple):
+    """Anonymous memory of the host. The encoded text is mapped and takes none."""
+
+    program: int  #: Python, JAX and its compiler
+    text: int  #: words, and the reader if the text is not yet encoded
+    start: int  #: of devices that are the host's cores, while the state is made
+    training: int  #: theirs while training, and a checkpoint on its way to disk
+
+    @property
+    def total(self) -> int:
+        """The most at once. For the export (V·D numbers) training has left by then."""
+        return self.program + self.text + max(self.start, self.training)
+
+
+def host_bytes(
+    vocabulary_size: int, distinct_words: int, device: DeviceBytes, cores: int
+) -> HostBytes:
+    """The host's share.
+
+    Args:
+      vocabulary_size: V.
+      distinct_words: of the text that is to be read; 0: it is encoded already.
+      device: what a device takes.
+      cores: how many devices are cores of the host.
+    """
+    text = _WORD * (vocabulary_size + distinct_words)
+    state = device.tables + device.optimizer
+    return HostBytes(
+        _PROGRAM,
+        text + _READER * (distinct_words > 0),
+        start=cores * (state + device.start),
+        training=cores * (state + device.training) + state,
+    )
+
+
+class DiskBytes(NamedTuple):
+    """What a run writes into its folder."""
+
+    tokens: int  #: the encoded text, if it is not there yet
+    scratch: int  #: beside it while encoding
+    checkpoints: int  #: those that are kept, and the next one
+    vectors: int  #: vectors.txt
+    least: int  #: of all that no run can do without
+
+    @property
+    def total(self) -> int:
+        """The most at once."""
+        return self.tokens + max(self.scratch, self.checkpoints + self.vectors)
+
+
+def disk_bytes(
+    config: Config,
+    vocabulary_size: int,
+    num_tokens: int,
+    tokens_read: int,
+    keep_checkpoints: int,
+) -> DiskBytes:
+    """The run's files; those of a few megabytes are left out.
+
+    Args:
+      config: the settings.
+      vocabulary_size: V.
+      num_tokens: T.
+      tokens_read: words and sentence ends of the text that is to be read; 0: it is
+        encoded already.
+      keep_checkpoints: how many stay on disk.
+    """
+    numbers = vocabulary_size * config.dim
+    state = sum(state_bytes(config, vocabulary_size))
+    tokens = _NUMBER * num_tokens * (tokens_read > 0)
+    return DiskBytes(
+        tokens,
+        scratch=_NUMBER * tokens_read,
+        checkpoints=(keep_checkpoints + 1) * state,
+        vectors=_TEXT_NUMBER * numbers,
+        # Checkpoints are packed, rows of zeros to nothing. Few numbers in the text have
+        # less than six digits, a point and a space.
+        least=tokens + 8 * numbers,
+    )

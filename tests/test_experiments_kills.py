@@ -1,0 +1,123 @@
+"""A real process, killed at any moment and started again, ends with the same bits."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from tqdm import tqdm
+
+
+def sitting(arguments, log):
+    """What the command does; runs in a process of its own."""
+    with open(log, "a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = ["train", *arguments]
+    tqdm.set_lock(threading.RLock())  # its own are semaphores that outlive a kill
+    from experiments import train
+
+    train.SCRIPT.run(train.main)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts the command in a new process that has its modules, and no device, yet."""
+    cache = str(tmp_path_factory.mktemp("compiled"))
+    before = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["experiments.train", "experiments.plots"])
+
+    def call(arguments, log):
+        process = context.Process(target=sitting, args=(arguments, str(log)))
+        process.start()
+        return process
+
+    yield call
+    del os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"]
+    if before is None:
+        del os.environ["JAX_COMPILATION_CACHE_DIR"]
+    else:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = before
+
+
+def exists(pattern):
+    return lambda work: next(work.glob(pattern), None) is not None
+
+
+#: A moment → is it there?
+MOMENTS = {
+    "encoding the text": exists("corpus/.encoding-*"),
+    "before the first checkpoint": exists("config.json"),
+    "writing a checkpoint": exists("checkpoints/*-tmp"),
+    "between two rounds": lambda work: (
+        b"\n" in (work / "metrics.jsonl").read_bytes()
+        if (work / "metrics.jsonl").exists()
+        else False
+    ),
+    "after a checkpoint": exists("checkpoints/[1-9]*/sha256.json"),
+    "writing the vectors": exists("vectors.txt.*"),
+    "after the vectors": exists("vectors.txt"),
+    **{f"random {n}": lambda work: False for n in range(3)},
+}
+
+
+def kill_at(moment, process, work):
+    """Whether the process was there to be killed."""
+    seconds = random.uniform(0, 3) if moment.startswith("random") else 60
+    limit = time.monotonic() + seconds
+    while process.is_alive() and time.monotonic() < limit:
+        if MOMENTS[moment](work):
+            break
+        time.sleep(0.0005)
+    process.kill()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """60,000 words in some twenty rounds; vectors that take a moment to write."""
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    rank = np.random.default_rng(0).zipf(1.2, (3000, 20)) % 1000
+    path.write_text("\n".join(" ".join(f"w{i}" for i in line) for line in rank))
+    text = [f"--corpus={path}", "--min_count=1", "--dim=200"]
+    return [*text, "--epochs=5", "--segment_tokens=2000"]
+
+
+def test_twenty_kills_change_no_bit(start, settings, tmp_path):
+    """Chains of sittings, each killed at another moment, until all have been."""
+    log, whole = tmp_path / "log.txt", tmp_path / "whole"
+
+    def end(work, *more):
+        process = start([*settings, f"--workdir={work}", *more], log)
+        process.join()
+        assert process.exitcode == 0, log.read_text()
+        return (work / "vectors.txt").read_bytes()
+
+    want = end(whole)
+    random.seed(0)
+    kills = []
+    for chain in range(5):
+        work = tmp_path / f"killed{chain}"
+        often = f"--checkpoint_seconds={random.choice([0.01, 0.1, 0.3])}"
+        for moment in MOMENTS:
+            process = start([*settings, f"--workdir={work}", often], log)
+            if kill_at(moment, process, work):
+                kills.append(moment)
+        assert end(work, often) == want
+        lines = (work / "metrics.jsonl").read_text().splitlines()
+        rounds = [json.loads(line)["round"] for line in lines]
+        assert rounds == list(range(1, len(rounds) + 1))
+        if len(kills) >= 20 and set(kills) == set(MOMENTS):
+            break
+    assert len(kills) >= 20 and set(kills) == set(MOMENTS)
+    assert "Traceback" not in log.read_text()

@@ -1,0 +1,168 @@
+"""The plan that is printed: sizes from a sample, what is free, what is refused."""
+
+import gzip
+import resource
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from experiments import planning
+from experiments.foreseeing import room, speed
+from experiments.foreseeing.text import size_of
+from sgns_jax.config import Config
+from sgns_jax.corpus import load_corpus
+from sgns_jax.plan import device_bytes
+from sgns_jax.types import InputError
+
+GB = 10**9
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    """100,000 words by Zipf's law, 20 a line."""
+    ranks = np.random.default_rng(0).zipf(1.5, 100_000)
+    lines = (" ".join(map(str, line)) for line in ranks.reshape(-1, 20))
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_a_sample_foretells_the_text_and_its_encoded_form_says_it(text, tmp_path):
+    packed = tmp_path / "text.txt.gz"
+    packed.write_bytes(gzip.compress(text.read_bytes()))
+    config = Config(corpus=str(text))
+    corpus = load_corpus(config.corpus, tmp_path / "corpus")
+    V, T = len(corpus.vocabulary), len(corpus.tokens)
+    for name in text, packed:
+        about = size_of(Config(corpus=str(name)), tmp_path / "none", 80_000)
+        # The sample is less than half of the text, so that a vocabulary as long as
+        # the sample's, or one that grows as the text does, is further off.
+        np.testing.assert_allclose(about.raw_words, 100_000, rtol=0.02)
+        np.testing.assert_allclose(about.tokens, T, rtol=0.02)
+        np.testing.assert_allclose(about.vocabulary, V, rtol=0.1)
+        assert about.tokens_to_read > about.tokens and "about" in about.known
+    whole = size_of(config, tmp_path / "none")
+    assert (whole.vocabulary, whole.raw_words) == (V, 100_000)
+    exact = size_of(config, tmp_path / "corpus")
+    assert (exact.tokens, exact.vocabulary, exact.raw_words) == (T, V, 100_000)
+    assert exact.tokens_to_read == exact.distinct_words == 0
+    np.testing.assert_allclose(exact.kept, whole.kept, rtol=0.01)
+    other = Config(corpus=str(text), min_count=6)  # what is encoded is of another
+    assert "about" in size_of(other, tmp_path / "corpus").known
+    few = Config(corpus=str(text), max_vocabulary=7)
+    assert size_of(few, tmp_path / "none").vocabulary == 7
+
+
+def test_what_cannot_be_sampled_is_refused_in_a_line(tmp_path):
+    (tmp_path / "text.txt").write_text("only once each")
+    with pytest.raises(InputError, match="fewer than two words 5 times"):
+        size_of(Config(corpus=str(tmp_path / "text.txt")), tmp_path)
+    with pytest.raises(InputError, match="cannot read ahead on standard input"):
+        size_of(Config(corpus="-"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "left"),
+    [
+        ("0::/", {}, 5 * 2**20),  # none has a limit: what the machine has, and swap
+        ("0::/a/b", {"a/memory.max": 900, "a/memory.current": 500}, 2**20 + 400 + 7),
+        ("0::/a/b", {"a/memory.max": "max", "a/memory.current": 5}, 5 * 2**20),
+        (
+            "4:memory:/c",
+            {"memory/c/memory.limit_in_bytes": 600,
+             "memory/c/memory.usage_in_bytes": 500},
+            2**20 + 100,
+        ),
+    ],
+)  # fmt: skip
+def test_free_memory_is_the_least_that_anyone_leaves(
+    line, files, left, tmp_path, monkeypatch
+):
+    proc, groups = tmp_path / "proc", tmp_path / "groups"
+    contents = {
+        proc / "meminfo": "MemAvailable: 4096 kB\nSwapFree: 1024 kB\n",
+        proc / "self" / "cgroup": line + "\n",
+        proc / "self" / "statm": "2 1 1 1 0 1 0\n",
+        groups / "a" / "memory.stat": "anon 3\nfile 7\n",
+    } | {groups / name: f"{value}\n" for name, value in files.items()}
+    for path, content in contents.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    assert room.host_memory(proc, groups) == left
+
+    page, none = resource.getpagesize(), resource.RLIM_INFINITY
+    for space, private in (3 * page, none), (none, 2 * page):  # 2 and 1 are taken
+        limits = {resource.RLIMIT_AS: space, resource.RLIMIT_DATA: private}
+        monkeypatch.setattr(
+            resource, "getrlimit", lambda name, of=limits: (of[name], none)
+        )
+        assert room.host_memory(proc, groups) == min(left, page)
+
+
+def give(monkeypatch, device, host, disk):
+    names = "device_memory", "host_memory", "free_disk"
+    for name, value in zip(names, (device, host, disk), strict=True):
+        monkeypatch.setattr(room, name, lambda *_, value=value: value)
+
+
+def test_refused_is_what_no_program_could_do_with_and_no_byte_more(
+    tmp_path, monkeypatch
+):
+    config, sizes = Config(dim=300), (10**8, 10**6)  # T, V
+    least = device_bytes(config, 10**6, 10**8, 2).least
+    disk = 8 * 10**6 * 300
+    for fits in (None, 2 * least, disk), (least, 0, disk):
+        give(monkeypatch, *fits)
+        planning.refuse_what_cannot_fit(config, *sizes, tmp_path)
+    for fails, words in (
+        ((None, 2 * least - 1, disk), "for 2 devices, which are cores"),
+        ((least - 1, GB**2, disk), "on each of 2 devices"),
+        ((least, 0, disk - 1), r"2\.4 GB of disk, 2\.4 GB are free"),
+    ):
+        give(monkeypatch, *fails)
+        with pytest.raises(InputError, match=words) as error:
+            planning.refuse_what_cannot_fit(config, *sizes, tmp_path)
+        assert "V = 1,000,000" in str(error.value) and "lower --dim" in str(error.value)
+    silent = SimpleNamespace(platform="gpu")  # one that does not say what is free
+    mesh = SimpleNamespace(devices=[silent, silent])
+    monkeypatch.setattr(planning, "replica_mesh", lambda replicas: mesh)
+    give(monkeypatch, None, 0, disk)
+    planning.refuse_what_cannot_fit(config, *sizes, tmp_path)
+
+
+def test_the_plan_fits_80_columns_and_says_so(text, tmp_path, monkeypatch, capsys):
+    config = Config(corpus=str(text), dim=100)
+    for free, verdict in ((30 * GB, "It fits."), (GB // 5, "It may not fit")):
+        give(monkeypatch, None, free, GB)
+        planning.show(config, tmp_path / "run", 2)
+        out = capsys.readouterr().out
+        assert verdict in out and max(map(len, out.splitlines())) <= 80
+        assert not (tmp_path / "run").exists()
+    give(monkeypatch, 10**5, GB, GB)
+    with pytest.raises(InputError, match="100 kB are free"):
+        planning.show(Config(corpus=str(text), backend="gpu"), tmp_path, 2)
+    out = capsys.readouterr().out
+    assert "100 kB free" in out and "not known: no recorded speed on a gpu" in out
+
+
+def test_speed_is_that_of_the_records_and_elsewhere_unknown():
+    def rate(cores=2, V=70_000, **settings):
+        return speed.speed_of(Config(**settings), V, cores).kept_words_per_second
+
+    (base,) = (
+        run["kept_words_per_second"]["median"]
+        for run in speed._read("sweep.json")["curves"]["dim"]
+        if run["value"] == 100
+    )
+    np.testing.assert_allclose(rate(), base)
+    np.testing.assert_allclose(rate(cores=1), base / 2)
+    assert rate(dim=300) < rate(dim=150) < rate() and rate(V=10**6) < rate()
+    assert rate(optimizer="adam") < rate() < rate(optimizer="sgd")
+    for settings in (
+        {"dim": 2000},
+        {"backend": "tpu"},
+        {"negatives_mode": "independent"},
+    ):
+        with pytest.raises(speed.Unknown, match="no recorded speed"):
+            rate(**settings)

@@ -1,0 +1,122 @@
+"""Signals: the first is kept, the second raised, and a script ends as shells expect."""
+
+import json
+import os
+import signal
+
+import jax.numpy as jnp
+import pytest
+
+from experiments import cli, sitting
+from experiments.stopping import Stopping, Terminated
+from tests.test_experiments_train import SMALL, run, text  # noqa: F401
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+def test_the_first_signal_is_kept_and_the_second_raised():
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt) as caught, Stopping() as stopping:
+        assert stopping.asked is None
+        send(signal.SIGTERM)
+        assert stopping.asked is Terminated
+        send(signal.SIGINT)
+    assert caught.type is KeyboardInterrupt
+    after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_script_that_is_stopped_says_so(monkeypatch, capsys, number, status):
+    monkeypatch.setattr("sys.argv", ["script"])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stop:
+        cli.Script("About", again="begins anew").run(lambda flags: send(number))
+    assert stop.value.code == status
+    assert capsys.readouterr().err == "interrupted; the same command begins anew\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_training_that_is_stopped_loses_nothing(
+    run, text, tmp_path, monkeypatch, number, status  # noqa: F811
+):  # fmt: skip
+    """A checkpoint is due in an hour; what was done by the signal is there."""
+    settings = [f"--corpus={text}", *SMALL, "--checkpoint_seconds=3600"]
+    run(*settings, f"--workdir={tmp_path / 'whole'}")
+    fit = sitting.fit
+
+    def interrupted(*arguments):
+        for done, *rest in fit(*arguments):
+            if done == 4:
+                send(number)
+            yield done, *rest
+
+    work = tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        patch.setattr(sitting, "fit", interrupted)
+        got, _, err = run(*settings, f"--workdir={work}")
+    assert got == status
+    last = err.splitlines()[-1]
+    assert "stopped after round 4 of 10; the same command goes on from the" in last
+    got, out, _ = run(*settings, f"--workdir={work}")
+    assert got == 0 and "Going on from round 4 of 10" in out
+    whole = (tmp_path / "whole" / "vectors.txt").read_bytes()
+    assert (work / "vectors.txt").read_bytes() == whole
+
+
+def diverging(above):
+    """``fit`` that loses a row in round 6 of any run at a higher learning rate."""
+    fit = sitting.fit
+
+    def diverging_fit(config, trainer, *arguments):
+        for done, state, metrics in fit(config, trainer, *arguments):
+            if done == 6 and trainer.model.learning_rate > above:
+                w_in = state.params.w_in.at[3, 2].set(jnp.inf)
+                state = state.replace(params=state.params._replace(w_in=w_in))
+            yield done, state, metrics
+
+    return diverging_fit
+
+
+def test_half_the_learning_rate_where_training_diverges(
+    run, text, tmp_path, monkeypatch  # noqa: F811
+):  # fmt: skip
+    work = tmp_path / "w"
+    settings = [f"--corpus={text}", f"--workdir={work}", *SMALL, "--learning_rate=0.04"]
+    settings += ["--checkpoint_seconds=1e-9", "--schedule=constant"]
+    monkeypatch.setattr(sitting, "fit", diverging(above=0.011))
+    status, _, err = run(*settings)
+    last = err.splitlines()[-1]
+    assert status == 2 and "training diverged" in last
+    assert "v of 'dog" in last or "v of 'cat" in last
+    assert "learning rate 0.04, in" in last and "--on_nonfinite=halve" in last
+    assert sorted(p.name for p in (work / "checkpoints").iterdir()) == ["4", "5"]
+
+    status, out, err = run(*settings, "--on_nonfinite=halve")
+    assert status == 0
+    assert err.count("halving the learning rate") == 2
+    assert out.count("Going on from round 5 of 10") == 3
+    result = json.loads((work / "result.json").read_text())
+    assert result["learning_rate_halvings"] == 2
+    lines = [json.loads(x) for x in (work / "metrics.jsonl").read_text().splitlines()]
+    assert [line["round"] for line in lines] == list(range(1, 11))
+    rates = [line["learning_rate"] for line in lines]
+    assert rates == pytest.approx([0.04] * 5 + [0.01] * 5)
+
+
+def test_after_three_halvings_it_stops(run, text, tmp_path, monkeypatch):  # noqa: F811
+    settings = [f"--corpus={text}", f"--workdir={tmp_path / 'w'}", *SMALL]
+    settings += ["--checkpoint_seconds=1e-9"]
+    monkeypatch.setattr(sitting, "fit", diverging(above=0))
+    status, _, err = run(*settings, "--on_nonfinite=halve")
+    assert status == 2 and err.count("halving the learning rate") == 3
+    assert "training diverged" in err.splitlines()[-1]
+    checkpoints = tmp_path / "w" / "checkpoints"
+    assert sorted(p.name for p in checkpoints.iterdir()) == ["4", "5"]

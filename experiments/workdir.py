@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,11 +101,14 @@ class Workdir:
         """
         path = self.path(name)
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
             raise InputError(
                 f"{path} is not the JSON this program writes; give another --workdir"
-            ) from None
+            )
+        return value
 
     def write_json(self, name: str, value: dict) -> None:
         whole = self.path(name + ".part")
@@ -130,6 +134,7 @@ def read_corpus(config: Config, workdir: Workdir) -> Corpus:
             lowercase=config.lowercase,
             sentence_length=config.sentence_length,
             on_progress=on_progress,
+            on_rebuild=lambda line: bar.write(f"warning: {line}", file=sys.stderr),
         )
 
 
@@ -169,8 +174,9 @@ def _metrics_line(text: bytes) -> dict | None:
     """A line's content; None if it was cut off or changed."""
     try:
         line = json.loads(text)
-        return line if isinstance(line["round"], int) else None
-    except (ValueError, TypeError, KeyError):
+        known = type(line["round"]) is int and type(line["seconds"]) is float
+        return line if known else None
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sgns_jax import encoding
+from sgns_jax import corpus_cache, encoding
 from sgns_jax.builtin_corpora import BUILT_IN
 from sgns_jax.text import STDIN, open_source, source_files, text_bytes, tokenize
 from sgns_jax.types import InputError
@@ -22,9 +21,7 @@ from sgns_jax.vocabulary import (
     save_vocabulary,
 )
 
-_FORMAT = 1  # counts up when the meaning of these files changes
-_TOKENS, _VOCABULARY, _META = "tokens.int32", "vocabulary.tsv", "corpus.json"
-_RAW = "raw.int32"
+_FORMAT = 2  # counts up when the meaning of the cached files changes
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,10 @@ class Corpus:
 
     tokens: np.memmap  #: (T,) int32, word ids 0..V-1 and SENTENCE_END
     vocabulary: Vocabulary
-    raw_words: int  #: words read
+    raw_words: int  #: words read: those kept and those dropped
     kept_words: int  #: words in ``tokens``
+    dropped_by_min_count: int  #: words read that occur less often than ``min_count``
+    dropped_by_max_vocabulary: int  #: the others that are not in ``tokens``
     sentences: int  #: sentences in ``tokens``
     bytes_read: int  #: bytes of unpacked text, with one line end for each file
     replaced_bytes: int  #: how many U+FFFD stand for bytes that are not UTF-8
@@ -56,6 +55,7 @@ def load_corpus(
     lowercase: bool = False,
     sentence_length: int = 0,
     on_progress: Callable[[int, int | None], None] | None = None,
+    on_rebuild: Callable[[str], None] | None = None,
 ) -> Corpus:
     """Encodes a corpus, or opens it where the same text was encoded before.
 
@@ -71,18 +71,19 @@ def load_corpus(
         sentence_length: cut sentences into parts of so many kept words; 0: never.
         on_progress: called with the bytes read so far and the bytes in all (None
             where they are unknown: packed files, standard input).
+        on_rebuild: called with one line where a cache is damaged, before the text
+            is encoded again. What is opened is checked against its checksums.
 
     Returns:
         The corpus. Its tokens stay on disk.
 
     Raises:
-        InputError: the source cannot be read or holds too few words, or the
-            folder cannot be written.
+        InputError: the source cannot be read, changes meanwhile or holds too few
+            words, or the folder cannot be written; the folder is then as it was.
     """
     if source in BUILT_IN:
         source = str(BUILT_IN[source](on_progress))
     folder = Path(cache_dir).expanduser()
-    files = [] if source == STDIN else source_files(source)
     settings = {
         "min_count": min_count,
         "max_vocabulary": max_vocabulary,
@@ -90,8 +91,21 @@ def load_corpus(
         "lowercase": lowercase,
         "sentence_length": sentence_length,
     }
-    key = _key(files, settings)
-    if not _is_cached(folder, key):
+    files = [] if source == STDIN else source_files(source)
+    identity = json.dumps([_FORMAT, settings, _stats(files)])
+    key = hashlib.sha256(identity.encode()).hexdigest()
+    try:
+        fields = corpus_cache.read_cache(folder, key)
+    except corpus_cache.DamagedError as damage:
+        if source == STDIN:
+            raise InputError(
+                f"{damage}, and what came from standard input is gone; remove "
+                f"{folder} and give the text again"
+            ) from None
+        if on_rebuild:
+            on_rebuild(f"{damage}; encoding the text again")
+        fields = None
+    if fields is None:
         root = Path(source).expanduser()
         if root.is_dir() and folder.resolve().is_relative_to(root.resolve()):
             raise InputError(
@@ -99,41 +113,43 @@ def load_corpus(
                 "read as text; give another folder"
             )
         total = text_bytes(files) if files else None
-        with _new_cache(folder) as new:
-            corpus = _encode(
+        with corpus_cache.new_cache(folder) as new, _unchanged(source, files):
+            fields = _encode(
                 source,
                 settings,
                 new,
                 lambda done: on_progress and on_progress(done, total),
             )
-            meta = {"key": key, "settings": settings, "corpus": corpus}
-            (new / _META).write_text(json.dumps(meta, indent=1))
+            corpus_cache.write_meta(new, key, settings, fields)
     return Corpus(
-        tokens=np.memmap(folder / _TOKENS, np.int32, mode="r"),
-        vocabulary=load_vocabulary(folder / _VOCABULARY),
-        **json.loads((folder / _META).read_text())["corpus"],
+        tokens=np.memmap(folder / corpus_cache.TOKENS, np.int32, mode="r"),
+        vocabulary=load_vocabulary(folder / corpus_cache.VOCABULARY),
+        **fields,
     )
 
 
-def _key(files: list[Path], settings: dict) -> str:
-    """Tells a source by what costs no reading: names, sizes and times of its files."""
-    stats = [(file.name, file.stat()) for file in files]
-    identity = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    text = json.dumps([_FORMAT, settings, identity])
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _is_cached(folder: Path, key: str) -> bool:
+def _stats(files: list[Path]) -> list[tuple[str, int, int]]:
+    """Tells files by what costs no reading: names, sizes and times."""
     try:
-        meta = json.loads((folder / _META).read_text())
-        tokens = meta["corpus"]["kept_words"] + meta["corpus"]["sentences"] - 1
-        return (
-            meta["key"] == key
-            and (folder / _TOKENS).stat().st_size == 4 * tokens
-            and (folder / _VOCABULARY).exists()
+        stats = [(file.name, file.stat()) for file in files]
+    except OSError as error:
+        raise InputError(
+            f"cannot read {error.filename}: {error.strerror}; is the text being moved?"
+        ) from None
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+
+
+@contextmanager
+def _unchanged(source: str, files: list[Path]) -> Iterator[None]:
+    """Refuses a text if its files change while the block reads them."""
+    files = [file for file in files if file.is_file()]  # a pipe changes as it is read
+    before = _stats(files)
+    yield
+    if files and _stats(source_files(source)) != before:
+        raise InputError(
+            f"corpus {source!r} changed while it was read; run this again when "
+            "nothing writes to it"
         )
-    except (OSError, ValueError, KeyError):
-        return False
 
 
 def _encode(
@@ -141,33 +157,30 @@ def _encode(
 ) -> dict[str, int | str]:
     """Writes tokens and vocabulary; returns the corpus's other fields."""
     digest = hashlib.sha256(json.dumps(settings).encode())
-    raw = encoding.write_raw_ids(
-        _hashed(open_source(source), digest),
-        partial(
-            tokenize,
-            tokenizer=settings["tokenizer"],
-            lowercase=settings["lowercase"],
-        ),
-        folder / _RAW,
-        on_progress,
+    split = partial(
+        tokenize, tokenizer=settings["tokenizer"], lowercase=settings["lowercase"]
     )
-    if not raw.words:
+    raw = encoding.write_raw_ids(
+        _hashed(open_source(source), digest), split, folder, on_progress
+    )
+    raw_words = sum(generation.words for generation in raw.generations)
+    if not raw_words:
         raise InputError(
             f"corpus {source!r} holds no words; give text, or another tokenizer"
         )
-    vocabulary = build_vocabulary(
-        raw.words,
-        raw.counts.tolist(),
-        settings["min_count"],
-        settings["max_vocabulary"],
+    vocabulary, rare = build_vocabulary(
+        encoding.count_words(raw), settings["min_count"], settings["max_vocabulary"]
     )
-    save_vocabulary(vocabulary, folder / _VOCABULARY)
+    save_vocabulary(vocabulary, folder / corpus_cache.VOCABULARY)
     sentences = encoding.write_ids(
-        raw, vocabulary, folder / _TOKENS, settings["sentence_length"]
+        raw, vocabulary, folder / corpus_cache.TOKENS, settings["sentence_length"]
     )
+    kept = int(vocabulary.counts.sum())
     return {
-        "raw_words": int(raw.counts.sum()),
-        "kept_words": int(vocabulary.counts.sum()),
+        "raw_words": raw_words,
+        "kept_words": kept,
+        "dropped_by_min_count": rare,
+        "dropped_by_max_vocabulary": raw_words - kept - rare,
         "sentences": sentences,
         "bytes_read": raw.bytes_read,
         "replaced_bytes": raw.replaced_bytes,
@@ -179,21 +192,3 @@ def _hashed(pieces: Iterable[bytes], digest) -> Iterator[bytes]:
     for piece in pieces:
         digest.update(piece)
         yield piece
-
-
-@contextmanager
-def _new_cache(folder: Path) -> Iterator[Path]:
-    """A scratch folder whose files replace the cache's when the block succeeds."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=folder, prefix=".encoding-")
-    except OSError as error:
-        raise InputError(
-            f"cannot write to the cache folder {folder}: {error}; give another one"
-        ) from error
-    with scratch:
-        yield Path(scratch.name)
-        # Without its last file a cache is none: killed here, we encode again.
-        (folder / _META).unlink(missing_ok=True)
-        for name in (_TOKENS, _VOCABULARY, _META):
-            Path(scratch.name, name).replace(folder / name)

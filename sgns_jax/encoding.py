@@ -1,33 +1,49 @@
 """Text → vocabulary and int32 word ids on disk, piece by piece.
 
 The text is read once: distinct words get provisional ids as they appear, written
-to a temporary file; when all words are counted, NumPy maps those to the ids of
-the vocabulary. Memory grows with the number of distinct words, not with the text.
+to a temporary file; when all words are counted, these are mapped to the ids of the
+vocabulary. A text with more distinct words than memory should hold is a row of
+*generations*: each has its own provisional ids, and its words go to disk as it ends.
+Memory holds one generation's words, the vocabulary, and a part of all words.
 """
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from sgns_jax.text import LINE_END, Tokens
 from sgns_jax.types import SENTENCE_END
-from sgns_jax.vocabulary import Vocabulary
+from sgns_jax.vocabulary import COUNTED, Vocabulary
 
+_MAX_WORDS = 4 << 20  # distinct words of a generation: about 150 bytes each
+_MEAN_LETTERS = 64  # fewer words if they are longer: lines of Chinese, encoded data
+_PARTS = 64  # of a spilled generation; one part of all of them is in memory
+_NO_WORDS = {LINE_END: 0, "": 1}
 _DROPPED = -2
 _THREADS = 2  # more would wait for the one that merges the words
 _CHUNK_TOKENS = 1 << 20
 
 
-class RawIds(NamedTuple):
+class Generation(NamedTuple):
+    """Tokens in a row whose provisional ids mean the same words."""
+
+    tokens: range  #: their places in the text
+    words: int  #: how many of them are words
+    parts: list[pa.RecordBatch]  #: word, count, id; word w is in part hash(w) of all
+
+
+class RawText(NamedTuple):
     """A text as provisional ids on disk: 0 a sentence end, 1 nothing, 2.. words."""
 
     path: Path  #: int32
-    words: list[str]  #: the distinct words by first appearance; word i has id i + 2
-    counts: np.ndarray  #: (words,) int64, how often each occurs
+    generations: list[Generation]
     bytes_read: int
     replaced_bytes: int
 
@@ -35,26 +51,76 @@ class RawIds(NamedTuple):
 def write_raw_ids(
     pieces: Iterable[bytes],
     split: Callable[[bytes], Tokens],
-    path: Path,
+    folder: Path,
     on_progress: Callable[[int], None],
-) -> RawIds:
+) -> RawText:
     """Tokenizes a text on two threads and writes every token's provisional id."""
-    ids = defaultdict(None, {LINE_END: 0, "": 1})
+    path = folder / "raw.int32"
+    ids = defaultdict(None, _NO_WORDS)
     ids.default_factory = ids.__len__  # a new word gets the next id, in C
-    bytes_read = replaced_bytes = 0
+    generations: list[Generation] = []
+    start = letters = bytes_read = replaced_bytes = 0
     with open(path, "wb") as file:
         for tokens in _map_ahead(split, pieces):
+            known = len(ids)
             table = np.fromiter(map(ids.__getitem__, tokens.words), np.int32)
-            table[tokens.ids].tofile(file)
+            file.write(table[tokens.ids])
             bytes_read += tokens.bytes_read
             replaced_bytes += tokens.replaced_bytes
             on_progress(bytes_read)
-    counts = sum(np.bincount(chunk, minlength=len(ids)) for chunk in _chunks(path))
-    return RawIds(path, list(ids)[2:], counts[2:], bytes_read, replaced_bytes)
+            letters += sum(map(len, islice(reversed(ids), len(ids) - known)))
+            if len(ids) > _MAX_WORDS or letters > _MAX_WORDS * _MEAN_LETTERS:
+                file.flush()
+                full = _counted(ids, path, range(start, file.tell() // 4))
+                generations.append(_spilled(full, folder))
+                start, letters = full.tokens.stop, 0
+    last = _counted(ids, path, range(start, path.stat().st_size // 4))
+    generations.append(_spilled(last, folder) if generations else last)
+    return RawText(path, generations, bytes_read, replaced_bytes)
+
+
+def _counted(ids: dict[str, int], path: Path, tokens: range) -> Generation:
+    """The words of ``ids``, in one part; ``ids`` is left without any."""
+    counts = np.zeros(len(ids), np.int64)
+    for chunk in _chunks(path, tokens):
+        np.add.at(counts, chunk, 1)
+    words = pa.array(list(ids), pa.large_string())
+    numbers = pa.array(np.arange(len(ids), dtype=np.int32))
+    columns = {"word": words, "count": pa.array(counts), "id": numbers}
+    words = pa.record_batch(columns).slice(len(_NO_WORDS))
+    ids.clear()
+    ids.update(_NO_WORDS)
+    return Generation(tokens, int(counts[len(_NO_WORDS) :].sum()), [words])
+
+
+def _spilled(generation: Generation, folder: Path) -> Generation:
+    """The words in parts by their hash, in a file that is mapped, not read."""
+    (words,) = generation.parts
+    hashes = map(hash, words["word"].to_pylist())
+    part = np.fromiter(hashes, np.int64, len(words)) % _PARTS
+    words = words.take(pa.array(np.argsort(part, kind="stable")))
+    ends = np.cumsum(np.bincount(part, minlength=_PARTS)).tolist()
+    path = str(folder / f"words-{generation.tokens.start}.arrow")
+    with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, words.schema) as writer:
+        for start, end in pairwise([0, *ends]):
+            writer.write_batch(words.slice(start, end - start))
+    batches = pa.ipc.open_file(pa.memory_map(path))
+    parts = [batches.get_batch(number) for number in range(_PARTS)]
+    return generation._replace(parts=parts)
+
+
+def count_words(raw: RawText) -> Iterator[pa.Table]:
+    """Words and how often they occur in all the text, in tables that share no word."""
+    for batches in zip(*(found.parts for found in raw.generations), strict=True):
+        counted = pa.Table.from_batches(batches).select(COUNTED.names)
+        if len(batches) > 1:
+            groups = counted.group_by("word", use_threads=False)
+            counted = groups.aggregate([("count", "sum")]).rename_columns(COUNTED.names)
+        yield counted
 
 
 def write_ids(
-    raw: RawIds, vocabulary: Vocabulary, path: Path, sentence_length: int = 0
+    raw: RawText, vocabulary: Vocabulary, path: Path, sentence_length: int = 0
 ) -> int:
     """Writes a text as ids of the vocabulary, with ``SENTENCE_END`` between sentences.
 
@@ -67,18 +133,11 @@ def write_ids(
     Returns:
         The number of sentences written.
     """
-    position = {word: id for id, word in enumerate(vocabulary.words)}
-    table = [SENTENCE_END, _DROPPED]
-    table += [position.get(word, _DROPPED) for word in raw.words]
-    new_ids = np.array(table, np.int32)
-
     sentences = 0
     unfinished = 0  # words of the last sentence seen so far
-    held = new_ids[:0]  # a sentence end waits here until a word follows it
+    held = np.array([], np.int32)  # a sentence end waits here until a word follows it
     with open(path, "wb") as file:
-        for chunk in _chunks(raw.path):
-            ids = new_ids[chunk]
-            ids = ids[ids != _DROPPED]
+        for ids in _kept_ids(raw, vocabulary):
             if sentence_length:
                 ids, unfinished = _cut(ids, sentence_length, unfinished)
             ids = np.concatenate([held, ids])
@@ -86,10 +145,24 @@ def write_ids(
             after_end = np.concatenate([[file.tell() == 0], is_end[:-1]])
             ids = ids[~(is_end & after_end)]
             last = len(ids) - (ids[-1:] == SENTENCE_END).sum()
-            ids[:last].tofile(file)
+            file.write(ids[:last])
             held = ids[last:]
             sentences += np.count_nonzero(ids[:last] == SENTENCE_END)
     return int(sentences) + 1
+
+
+def _kept_ids(raw: RawText, vocabulary: Vocabulary) -> Iterator[np.ndarray]:
+    """The kept words of a text and all its sentence ends, chunk by chunk."""
+    kept = pa.array(vocabulary.words, pa.large_string())
+    for tokens, _, parts in raw.generations:
+        words = pa.Table.from_batches(parts)
+        found = pc.index_in(words["word"], value_set=kept).fill_null(_DROPPED)
+        new_ids = np.full(len(_NO_WORDS) + len(words), _DROPPED, np.int32)
+        new_ids[_NO_WORDS[LINE_END]] = SENTENCE_END
+        new_ids[words["id"].to_numpy()] = found.to_numpy()
+        for chunk in _chunks(raw.path, tokens):
+            ids = new_ids[chunk]
+            yield ids[ids != _DROPPED]
 
 
 def _cut(ids: np.ndarray, length: int, unfinished: int) -> tuple[np.ndarray, int]:
@@ -107,10 +180,10 @@ def _cut(ids: np.ndarray, length: int, unfinished: int) -> tuple[np.ndarray, int
     return np.insert(ids, cuts, SENTENCE_END), left
 
 
-def _chunks(path: Path) -> Iterator[np.ndarray]:
-    with open(path, "rb") as file:
-        while (chunk := np.fromfile(file, np.int32, _CHUNK_TOKENS)).size:
-            yield chunk
+def _chunks(path: Path, tokens: range) -> Iterator[np.ndarray]:
+    for at in tokens[::_CHUNK_TOKENS]:
+        count = min(_CHUNK_TOKENS, tokens.stop - at)
+        yield np.fromfile(path, np.int32, count, offset=4 * at)
 
 
 def _map_ahead(

@@ -138,14 +138,15 @@ def analogies(
         accuracy = right / known if known else math.nan
         return SectionScore(title, accuracy, right, known, int(asked.sum()))
 
-    section = np.array(names)
-    syntactic = np.char.startswith(section, "gram")
+    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    section = np.array([number[name] for name in names])  # a name may be very long
+    syntactic = np.array([name.startswith("gram") for name in names])
     return AnalogyScore(
         path.stem,
         score("total", np.ones_like(syntactic)),
         score("semantic", ~syntactic),
         score("syntactic", syntactic),
-        tuple(score(name, section == name) for name in dict.fromkeys(names)),
+        tuple(score(name, section == i) for name, i in number.items()),
         restrict_vocabulary,
         case,
     )

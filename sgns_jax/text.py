@@ -10,9 +10,11 @@ import codecs
 import glob
 import gzip
 import lzma
+import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -58,16 +60,11 @@ def source_files(source: str) -> list[Path]:
     A folder is read with its sub-folders, sorted by name, without hidden files.
 
     Raises:
-        InputError: there is no such file, or no file matches.
+        InputError: there is no such file, no file matches, or a folder cannot be read.
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        files = [
-            file
-            for file in path.rglob("*")
-            if file.is_file()
-            and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        ]
+        files = [file for file in _visible_files(path) if file.is_file()]
     elif path.exists():
         files = [path]
     else:
@@ -81,9 +78,21 @@ def source_files(source: str) -> list[Path]:
     return sorted(files)
 
 
+def _visible_files(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:  # or its text would be missing silently
+        raise InputError(
+            f"cannot read the folder {error.filename}: {error.strerror}; make it "
+            "readable, or give a glob that leaves it out"
+        ) from error
+
+    for root, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(root, name) for name in names if not name.startswith("."))
+
+
 def text_bytes(files: Iterable[Path]) -> int | None:
-    """How many bytes ``open_source`` makes of files; None if one is packed."""
-    if any(file.suffix in _OPEN_PACKED for file in files):
+    """How many bytes files give, marks at their starts included; None: unknown."""
+    if any(file.suffix in _OPEN_PACKED or not file.is_file() for file in files):
         return None
     return sum(file.stat().st_size + 1 for file in files)
 
@@ -106,17 +115,23 @@ def open_source(source: str, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
             or has no white space for ``MAX_TOKEN_BYTES``.
     """
     if source == STDIN:
-        yield from _pieces(sys.stdin.buffer, "standard input", piece_bytes)
+        with _explained("standard input"):
+            yield from _pieces(sys.stdin.buffer, "standard input", piece_bytes)
         return
     for path in source_files(source):
-        try:
-            unpack = _OPEN_PACKED.get(path.suffix, partial(open, mode="rb"))
-            with unpack(path) as stream:
-                yield from _pieces(stream, str(path), piece_bytes)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-            raise InputError(
-                f"cannot read {path}: {error}; give a readable, undamaged file"
-            ) from error
+        unpack = _OPEN_PACKED.get(path.suffix, partial(open, mode="rb"))
+        with _explained(str(path)), unpack(path) as stream:
+            yield from _pieces(stream, str(path), piece_bytes)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, MemoryError) as error:
+        raise InputError(
+            f"cannot read {name}: {error}; give a readable, undamaged file"
+        ) from error
 
 
 def _pieces(stream: BinaryIO, name: str, piece_bytes: int) -> Iterator[bytes]:

@@ -5,8 +5,10 @@ line end separate; other white space, such as a no-break space, is part of a wor
 """
 
 import itertools
+import math
 import mmap
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,9 @@ import pyarrow.compute as pc
 from sgns_jax.types import InputError
 
 _CHUNK = 1 << 20  # numbers converted from or to text at once: bounds the memory
+_HEADER_BYTES = 1000  # of an array in .npz; np.savez writes 128
+# Bytes that one byte of an archive can stand for: deflate has 258 in two bits.
+_UNPACKED = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
 
 
 @contextmanager
@@ -108,9 +113,10 @@ def _numbers(
         problem = f"got {lengths[0]}"
     except pa.ArrowInvalid as error:
         problem = f"{error!s:.80}"
-    if len(lines) > 1:  # once more, line by line, to find the one at fault
-        for number, line in enumerate(lines, first_line):
-            _numbers([line], columns, number)
+    if len(lines) > 1:  # once more, by halves, to find the line at fault
+        half = len(lines) // 2
+        _numbers(lines[:half], columns, first_line)
+        _numbers(lines[half:], columns, first_line + half)
     word = lines[0][0].decode(errors="backslashreplace")
     raise InputError(
         f"line {first_line}, word {word!r}: needs {columns} numbers with single spaces "
@@ -133,21 +139,44 @@ def _read_binary(file: BinaryIO) -> tuple[list[bytes], np.ndarray]:
             )
         # word2vec.c ends a vector with a line end, gensim does not.
         words.append(data[position:space].lstrip(b"\n"))
+        if b"\n" in (word := words[-1]):
+            raise InputError(f"row {row + 1}: word {word[:40]!r} holds a line end")
         matrix[row] = np.frombuffer(data, "<f4", columns, space + 1)
         position = end
-    if data[position:].strip():
+    if data[position : position + 2] not in (b"", b"\n"):
         raise InputError(f"line 1 promises {rows} rows, the file has more")
     return words, matrix
 
 
 def _read_npz(file: BinaryIO) -> tuple[list[bytes], np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return arrays["words"].tobytes().split(b"\n"), arrays["matrix"]
+        with zipfile.ZipFile(file) as archive:
+            words, matrix = (_read_array(archive, name) for name in ("words", "matrix"))
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged archive raises any of a dozen types
         raise InputError(
             "needs to be an .npz file with the arrays words and matrix"
         ) from error
+    return words.tobytes().split(b"\n"), matrix
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """An array of numbers, once its header promises no more than the file can hold.
+
+    NumPy by itself allocates whatever the header promises.
+    """
+    member = archive.getinfo(f"{name}.npy")
+    size = min(member.compress_size, os.fstat(archive.fp.fileno()).st_size)
+    can_hold = size * _UNPACKED[member.compress_type]
+    with archive.open(member) as data:
+        version = np.lib.format.read_magic(data)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(data, _HEADER_BYTES)
+    length = math.prod(map(abs, shape)) * dtype.itemsize
+    if version != (1, 0) or dtype.kind not in "biuf" or length > can_hold:
+        raise ValueError(f"{name} is not what np.savez writes of numbers")
+    with archive.open(member) as data:
+        return np.lib.format.read_array(data, max_header_size=_HEADER_BYTES)
 
 
 class FileFormat(NamedTuple):

@@ -2,16 +2,22 @@
 
 import io
 import json
+import os
+import resource
 import sys
 from collections import Counter
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from threading import Thread
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgns_jax import corpus, encoding
+from sgns_jax import corpus, corpus_cache, encoding
 from sgns_jax.corpus import load_corpus
 from sgns_jax.text import open_source
 from sgns_jax.types import SENTENCE_END, InputError
@@ -125,18 +131,33 @@ def test_encoded_once(source, tmp_path, monkeypatch):
     assert again.fingerprint == first.fingerprint
 
 
-@pytest.mark.parametrize("damage", ["corpus.json", "tokens.int32", "vocabulary.tsv"])
-def test_a_damaged_cache_is_made_again(source, tmp_path, damage):
-    first = load_corpus(source, tmp_path / "cache", min_count=1)
-    want = first.tokens.tolist()
-    file = tmp_path / "cache" / damage
-    if damage == "vocabulary.tsv":
-        file.unlink()
-    else:
-        file.write_bytes(file.read_bytes()[:-4])
-    again = load_corpus(source, tmp_path / "cache", min_count=1)
+def cut(data: bytes) -> bytes:
+    return data[:-4]
+
+
+def flip(data: bytes) -> bytes:
+    """One bit, that of a digit where there is one: JSON and numbers stay legal."""
+    at = next((i for i, byte in enumerate(data) if chr(byte) in "246"), 0)
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [cut, flip, None])
+@pytest.mark.parametrize("name", ["corpus.json", "tokens.int32", "vocabulary.tsv"])
+def test_a_damaged_cache_is_made_again(source, tmp_path, name, damage):
+    want = load_corpus(source, tmp_path / "cache", min_count=1).tokens.tolist()
+    file = tmp_path / "cache" / name
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole)) if damage else file.unlink()
+    said = []
+    again = load_corpus(source, tmp_path / "cache", min_count=1, on_rebuild=said.append)
+    assert file.read_bytes() == whole
     assert again.tokens.tolist() == want
-    assert again.fingerprint == first.fingerprint
+    if name == "corpus.json" and not damage:
+        assert said == []  # no cache, then
+    else:
+        (line,) = said
+        assert name in line and line.endswith("; encoding the text again")
+        assert "\n" not in line
 
 
 def test_other_text_or_settings_are_encoded_anew(source, tmp_path):
@@ -168,6 +189,110 @@ def test_a_failed_encoding_leaves_the_old_cache(source, tmp_path):
     assert meta["settings"]["min_count"] == 2
 
 
+class Killed(BaseException):
+    pass
+
+
+def test_killed_at_any_moment_leaves_the_old_cache_the_new_one_or_none(
+    source, tmp_path, monkeypatch
+):
+    """What a process does to the folder's files are four steps: it ends before each."""
+    cache = tmp_path / "cache"
+    want = {n: load_corpus(source, cache, min_count=n).tokens.tolist() for n in (1, 2)}
+    whole = []
+    for steps in range(5):
+        load_corpus(source, cache, min_count=1)
+        left = iter(range(steps))
+
+        def counted(change, left=left):
+            def step(*args, **options):
+                if next(left, None) is None:
+                    raise Killed
+                return change(*args, **options)
+
+            return step
+
+        with monkeypatch.context() as patch:
+            for name in ("unlink", "replace"):
+                patch.setattr(Path, name, counted(getattr(Path, name)))
+            with suppress(Killed):
+                load_corpus(source, cache, min_count=2)
+        with monkeypatch.context() as patch:
+            patch.setattr(corpus, "open_source", Mock(side_effect=Killed))
+            for min_count in (1, 2):
+                with suppress(Killed):
+                    loaded = load_corpus(
+                        source, cache, min_count=min_count, on_rebuild=pytest.fail
+                    )
+                    assert loaded.tokens.tolist() == want[min_count]
+                    whole.append((steps, min_count))
+    assert whole == [(0, 1), (4, 2)]
+
+
+def test_what_a_killed_process_left_is_removed(source, tmp_path):
+    cache = tmp_path / "cache"
+    for name in ("abandoned", "in-use"):
+        (cache / f".encoding-{name}").mkdir(parents=True)
+        (cache / f".encoding-{name}" / "raw.int32").write_bytes(b"1234")
+    with corpus_cache._locked(cache / ".encoding-in-use"):
+        load_corpus(source, cache, min_count=1)
+    assert [path.name for path in cache.glob(".*")] == [".encoding-in-use"]
+
+
+def test_a_full_disk_leaves_the_old_cache(source, tmp_path):
+    """The system refuses to let any file grow beyond a limit."""
+    cache = tmp_path / "cache"
+    load_corpus(source, cache, min_count=2)
+    old = {path.name: path.read_bytes() for path in cache.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (0, 60, 120):  # raw.int32 needs 72 bytes, corpus.json more than 120
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+        try:
+            with pytest.raises(
+                InputError, match="cannot write to .*cache: .*make room"
+            ):
+                load_corpus(source, cache, min_count=1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert {path.name: path.read_bytes() for path in cache.iterdir()} == old
+
+
+@pytest.mark.parametrize("change", ["grows", "is touched", "vanishes", "gets a file"])
+def test_a_text_that_changes_while_it_is_read(tmp_path, change):
+    folder, cache = tmp_path / "text", tmp_path / "cache"
+    folder.mkdir()
+    for name in ("1", "2"):
+        (folder / name).write_text("a b\n" * 9)
+    load_corpus(str(folder), cache, min_count=2)
+    old = {path.name: path.read_bytes() for path in cache.iterdir()}
+
+    def disturb(done: int, total: int) -> None:
+        if change == "grows":
+            (folder / "1").open("a").close()
+            os.truncate(folder / "1", 50)
+        elif change == "is touched":
+            os.utime(folder / "2", (1, 1))
+        elif change == "vanishes":
+            (folder / "2").unlink(missing_ok=True)
+        else:
+            (folder / "3").write_text("c")
+
+    with pytest.raises(InputError, match="changed while it was read; run this again"):
+        load_corpus(str(folder), cache, min_count=1, on_progress=disturb)
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == old
+
+
+def test_a_pipe_is_read(tmp_path):
+    """Its time changes as it is read, unlike that of a file."""
+    os.mkfifo(tmp_path / "pipe")
+    for words in ("a b a b", "b c c"):
+        writer = Thread(target=(tmp_path / "pipe").write_text, args=[words])
+        writer.start()
+        loaded = load_corpus(str(tmp_path / "pipe"), tmp_path / "cache", min_count=1)
+        writer.join()
+        assert set(loaded.vocabulary.words) == set(words.split())
+
+
 def test_standard_input_is_read_once(tmp_path, monkeypatch):
     def pipe(content: bytes):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
@@ -184,6 +309,9 @@ def test_standard_input_is_read_once(tmp_path, monkeypatch):
     pipe(b"")
     again = load_corpus("-", tmp_path / "cache", min_count=1)
     assert again.tokens.tolist() == first.tokens.tolist() == [0, 1, 0, 1]
+    (tmp_path / "cache" / "tokens.int32").write_bytes(b"")
+    with pytest.raises(InputError, match="tokens.int32 is damaged.* standard input is"):
+        load_corpus("-", tmp_path / "cache", min_count=1)
     pipe(b"b a b a")
     other = load_corpus("-", tmp_path / "other", min_count=1)
     assert other.fingerprint != first.fingerprint

@@ -155,7 +155,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     log = MetricsLog.__new__(MetricsLog)
     log._path = work.path("metrics.jsonl")
     log._file = open("/dev/full", "ab", buffering=0)
-    with log, pytest.raises(InputError, match=r"cannot write .*metrics.jsonl \(No space"):
+    with log, pytest.raises(InputError, match=r"write .*metrics.jsonl \(No space"):
         log.write({"round": 1})
     (tmp_path / "result.json.part").symlink_to("/dev/full")
     with pytest.raises(InputError, match=r"cannot write .*result.json \(No space left"):
@@ -225,9 +225,10 @@ def test_a_folder_is_left_clean_and_its_run_is_known(tmp_path):
     (tmp_path / "config.json").write_text('{"dim": 8}')  # of a version with less
     with pytest.raises(InputError, match="holds a run with corpus = None"):
         work.finished(config)
-    (tmp_path / "config.json").write_text('{"dim"')
-    with pytest.raises(InputError, match="is not the JSON this program writes"):
-        work.finished(config)
+    for damaged in ('{"dim"', "[]", "[" * 10_000):
+        (tmp_path / "config.json").write_text(damaged)
+        with pytest.raises(InputError, match="is not the JSON this program writes"):
+            work.finished(config)
 
 
 def test_default_workdir_of_a_hidden_or_dotted_name():

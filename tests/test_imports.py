@@ -29,7 +29,15 @@ ALLOWED = {
     "builtin_corpora": {"types", "text"},
     "vocabulary": {"types", "text"},
     "encoding": {"types", "text", "vocabulary"},
-    "corpus": {"types", "text", "vocabulary", "encoding", "builtin_corpora"},
+    "corpus_cache": {"types"},
+    "corpus": {
+        "types",
+        "text",
+        "vocabulary",
+        "encoding",
+        "builtin_corpora",
+        "corpus_cache",
+    },  # fmt: skip
     "vector_files": {"types"},
     "vectors": {"types", "vector_files"},
     "evaluation": {"types", "vectors"},

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import re
 import sys
 import unicodedata
@@ -174,6 +175,21 @@ def test_folder_is_read_by_name_without_hidden_files(tmp_path):
         (tmp_path / name).write_text(name)
     assert b"".join(open_source(str(tmp_path))) == b"1\n10\n2\na/b/c\na/z\nb\n"
     assert text_bytes(source_files(str(tmp_path))) == 19
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(tmp_path, monkeypatch):
+    (tmp_path / "text").write_text("text")
+    (tmp_path / "shut").mkdir()
+    scandir = os.scandir
+
+    def refusing(path):  # as the system does, except to root
+        if os.fspath(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(InputError, match="cannot read the folder .*shut: Permission"):
+        source_files(str(tmp_path))
 
 
 def test_glob(tmp_path):

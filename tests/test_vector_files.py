@@ -1,7 +1,10 @@
 """Formats of word vectors: by round trip, by hand, damaged, and against gensim."""
 
+import io
 import os
 import struct
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -149,6 +152,8 @@ NUMBERS = struct.pack("<2f", 1, 2)
         ("v.bin", b"2 2\nabc " + NUMBERS + b"\nb 1234567", "the file ends in row 2"),
         ("v.bin", b"1 2\na " + NUMBERS + b"\nb ", "promises 1 rows, the file has more"),
         ("v.bin", b"2 2\n" + (b"a " + NUMBERS) * 2, "word 'a' appears twice"),
+        ("v.bin", b"1 2\na\nb " + NUMBERS, r"row 1: word b'a.nb' holds a line end"),
+        ("v.bin", b"1 2\na " + NUMBERS + b"\n\n", "promises 1 rows, the file has more"),
         ("v.npz", b"", "needs to be an .npz file"),
         ("v.npz", b"1 2\na 1 2\n", "needs to be an .npz file"),
     ],
@@ -168,6 +173,79 @@ def test_npz_never_unpickles(tmp_path):
     np.savez(tmp_path / "v.npz", words=np.uint8([97]))
     with pytest.raises(InputError, match="arrays words and matrix"):
         WordVectors.load(tmp_path / "v.npz")
+
+
+def write_npz(path, shape="(1, 2)", descr="<f4", method=zipfile.ZIP_STORED):
+    """Vectors of one word whose matrix says of itself what it likes."""
+    says = (
+        f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    )
+    words = io.BytesIO()
+    np.save(words, np.uint8([97]))
+    matrix = b"\x93NUMPY\1\0" + struct.pack("<H", len(says)) + says + NUMBERS
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("words.npy", words.getvalue())
+        archive.writestr("matrix.npy", matrix)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_reads_npz_packed_or_not(method, tmp_path):
+    write_npz(tmp_path / "v.npz", method=method)
+    vectors = WordVectors.load(tmp_path / "v.npz")
+    assert_same(vectors, WordVectors(("a",), [[1.0, 2.0]]))
+    vectors.matrix[0] = 0  # a copy of one's own, as from the other formats
+
+
+def refused_at_no_cost(path):
+    tracemalloc.start()
+    with pytest.raises(InputError, match="arrays words and matrix"):
+        WordVectors.load(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"shape": "(10000000, 30)"},
+        {"shape": "(-10000000, -30)"},
+        {"shape": "(-1099511627776, 1073741824)"},  # 0 in 64 bits
+        {"shape": "(100000000,)", "descr": "|S0"},
+        {"shape": "-" * 9000 + "1"},
+        {"descr": "|O"},
+        {"method": zipfile.ZIP_LZMA},  # its own header asks for memory
+    ],
+)
+def test_npz_that_promises_too_much_costs_nothing(lie, tmp_path):
+    write_npz(tmp_path / "v.npz", **lie)
+    refused_at_no_cost(tmp_path / "v.npz")
+
+
+@pytest.mark.parametrize("place", [20, 24])  # compressed and unpacked size
+def test_an_archive_that_lies_about_its_parts_costs_nothing(place, tmp_path):
+    write_npz(tmp_path / "v.npz", "(10000000, 30)")
+    data = bytearray((tmp_path / "v.npz").read_bytes())
+    entry = data.rindex(b"PK\1\2")
+    for at in {place, 20}:
+        data[entry + at : entry + at + 4] = struct.pack("<I", 2_000_000_000)
+    (tmp_path / "v.npz").write_bytes(data)
+    refused_at_no_cost(tmp_path / "v.npz")
+
+
+def test_finds_a_bad_line_in_few_steps(tmp_path, monkeypatch):
+    lines = [b"w%d 1\n" % i for i in range(1023)] + [b"z x\n"]
+    (tmp_path / "v.txt").write_bytes(b"1024 1\n" + b"".join(lines))
+    read, calls = vector_files._numbers, []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return read(*arguments)
+
+    monkeypatch.setattr(vector_files, "_numbers", counted)
+    with pytest.raises(InputError, match="line 1025, word 'z'"):
+        WordVectors.load(tmp_path / "v.txt")
+    assert len(calls) == 1 + 2 * 10
 
 
 @endings

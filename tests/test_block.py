@@ -1,5 +1,7 @@
 """The block tier against the pair tier by an explicit loop, autodiff and the oracle."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,11 @@ SHAPE = {"shared": (5, 7), "independent": (1, 2 * W * K)}  # C, N
 CASES = [(mode, rule) for mode in SHAPE for rule in ("keep", "skip")]
 
 
+# Primitive by primitive each would be compiled by itself: ten times as long.
+jit_gradient, jit_loss = jax.jit(block_gradient), jax.jit(block_loss)
+
+
+@partial(jax.jit, static_argnums=(0, 4))
 def weights_of(mode, tokens_BE, mask_BCE, noise_BN, collisions):
     weights = shared_weights if mode == "shared" else independent_weights
     return weights(tokens_BE, mask_BCE, noise_BN, K, collisions)
@@ -65,7 +72,7 @@ def pairs_of(ids, mode, collisions):
 @pytest.mark.parametrize(("mode", "collisions"), CASES)
 def test_equals_the_pairs_one_by_one(mode, collisions, x64):
     tables, ids, rows, weights = random_block(0, mode, collisions)
-    parts, gradient = block_gradient(rows, weights)
+    parts, gradient = jit_gradient(rows, weights)
     loss, d_in, d_out, pairs = 0.0, np.zeros((V, D)), np.zeros((V, D)), 0
     for pair in pairs_of(ids, mode, collisions):
         loss += oracle.pair_loss(*tables, *pair)
@@ -90,10 +97,10 @@ def test_gradient_equals_autodiff(mode, collisions, x64):
         parts = block_loss(rows, weights)
         return parts.positive + parts.negative
 
-    parts, gradient = block_gradient(rows, weights)
-    for got, want in zip(gradient, jax.grad(total)(rows), strict=True):
+    parts, gradient = jit_gradient(rows, weights)
+    for got, want in zip(gradient, jax.jit(jax.grad(total))(rows), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(parts, block_loss(rows, weights), rtol=1e-14)
+    np.testing.assert_allclose(parts, jit_loss(rows, weights), rtol=1e-14)
 
 
 @pytest.mark.parametrize(("mode", "collisions"), CASES)
@@ -129,10 +136,10 @@ def test_expectation_is_the_papers_loss(mode, collisions, unoptimized):
 @pytest.mark.parametrize("score", [0, 30, -30, 1e4, -1e4])
 def test_no_nan_and_no_lost_gradient_at_any_score(mode, score):
     _, (tokens_BE, *_), rows, weights = random_block(0, mode, "keep", np.float32)
-    rows = BlockRows(
-        jnp.ones_like(rows.v_BCD).at[..., 1:].set(0), jnp.full_like(rows.u_BRD, score)
-    )
-    parts, gradient = block_gradient(rows, weights)
+    e_D = np.eye(D, dtype=np.float32)[0]
+    v_BCD = np.broadcast_to(e_D, rows.v_BCD.shape)
+    rows = BlockRows(v_BCD, np.full(rows.u_BRD.shape, score, np.float32))
+    parts, gradient = jit_gradient(rows, weights)
     assert all(np.all(np.isfinite(g)) for g in (*parts, *gradient))
     positive, negative = parts.positive / parts.pairs, parts.negative / parts.pairs
     # Sums of up to 840 float32 numbers of one sign: at most 840/2 units of 1.2e-7.
@@ -153,8 +160,8 @@ def test_half_precision_rows_are_added_up_in_float32(dtype):
     _, _, rows, weights = random_block(3, "shared", "keep", np.float32)
     half = BlockRows(*(part.astype(dtype) for part in rows))
     full = BlockRows(*(part.astype(np.float32) for part in half))
-    loss, gradient = block_gradient(half, weights)
-    want_loss, want = block_gradient(full, weights)
+    loss, gradient = jit_gradient(half, weights)
+    want_loss, want = jit_gradient(full, weights)
     np.testing.assert_allclose(loss.positive, want_loss.positive, rtol=1e-6)
     half_ulp = float(jnp.finfo(dtype).eps) / 2
     y, w = np.asarray(weights.label_R), np.asarray(weights.weight_BCR)

@@ -238,7 +238,7 @@ def test_every_mutant_has_its_witness():
 @pytest.mark.parametrize(
     "name, witness", [(name, w) for name, all_w in SEEN_BY.items() for w in all_w]
 )
-def test_mutants_are_caught(name, witness):
+def test_mutants_are_caught(name, witness, unoptimized):
     def fails():
         if witness == "sampler":
             made = sampling.examine()
@@ -282,8 +282,11 @@ def test_fresh_words_are_told_from_frozen_ones():
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """The command in this process, on a laboratory of a few examinations."""
+def run(capsys, monkeypatch, tmp_path, unoptimized):
+    """The command in this process, on a laboratory of a few examinations.
+
+    The tests above see that they hold as users compile them.
+    """
     quantity = problems.quantity("pair", "keep")
     few = [partial(examinations._scores, quantity, d) for d in examinations.DTYPES]
     few += [transformations.examinations()[0], second_order.examinations()[0]]

@@ -27,12 +27,8 @@ def sitting(arguments, log):
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
+def start():
     """Starts the command in a new process that has its modules, and no device, yet."""
-    cache = str(tmp_path_factory.mktemp("compiled"))
-    before = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["experiments.train", "experiments.plots"])
 
@@ -41,12 +37,7 @@ def start(tmp_path_factory):
         process.start()
         return process
 
-    yield call
-    del os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"]
-    if before is None:
-        del os.environ["JAX_COMPILATION_CACHE_DIR"]
-    else:
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = before
+    return call
 
 
 def exists(pattern):

@@ -52,6 +52,7 @@ class Checkpoints:
                 options=ocp.CheckpointManagerOptions(
                     max_to_keep=keep,
                     create=True,
+                    lightweight_initialize=True,  # reads nothing without checksum
                     async_options=ocp.options.AsyncOptions(
                         post_finalization_callback=self._seal,
                         # Else a folder that cannot be made is known in five minutes.
@@ -140,7 +141,7 @@ class Checkpoints:
             wanted = json.loads((folder / _CHECKSUMS).read_text(encoding="utf-8"))
             found = _checksums(folder)
             wrong = sorted(n for n in wanted | found if wanted.get(n) != found.get(n))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return f"{_CHECKSUMS} cannot be read"
         if not wrong:
             return None

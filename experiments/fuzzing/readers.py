@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from experiments.fuzzing.checkpoints import checkpoint_seeds, read_checkpoint
 from experiments.fuzzing.guard import Target, same
 from experiments.fuzzing.metadata import metadata_seeds, read_metadata
 from sgns_jax.evaluation import analogies, format_table, spearman, to_json
@@ -138,8 +139,6 @@ def read_evaluation(path: Path) -> None:
         json.dumps(to_json(score), allow_nan=False)
 
 
-# A target "checkpoint" would save a small state in ``prepare``, and in ``read``
-# overwrite one of its files with the input and restore.
 READERS = {
     target.name: target
     for target in (
@@ -164,6 +163,10 @@ READERS = {
         Target(
             "metadata", "files of a run, a corpus", "result.json",
             metadata_seeds, read_metadata,
+        ),
+        Target(
+            "checkpoint", "a file of a checkpoint", "input.json",
+            checkpoint_seeds, read_checkpoint,
         ),
     )
 }  # fmt: skip

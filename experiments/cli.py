@@ -5,7 +5,6 @@ described once.
 """
 
 import dataclasses
-import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
@@ -82,7 +81,7 @@ class Script:
         if {"--help", "-h", "-help"} & set(sys.argv[1:]):
             print(self.help_page())
             sys.exit(0)
-        before = signal.signal(signal.SIGTERM, stopping.raise_terminated)
+        before = stopping.raise_signals()
         try:
             sys.exit(main(self._parse()))
         except flags.Error as error:
@@ -93,7 +92,7 @@ class Script:
             what = str(stop) or "interrupted"
             _end(f"{what}; the same command {self._again}", stopping.status(stop))
         finally:
-            signal.signal(signal.SIGTERM, before)
+            stopping.restore(before)
 
     def _parse(self) -> FlagValues:
         values = FlagValues()

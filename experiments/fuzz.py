@@ -22,6 +22,7 @@ input and traceback. Exit status 0 if nothing was found, else 1.
 
 import importlib.util
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from absl.flags import FlagValues
 from experiments import cli
 from experiments.fuzzing.readers import READERS
 from experiments.fuzzing.running import run
-from experiments.provenance import provenance
+from experiments.provenance import available_cores, provenance
 from experiments.workdir import Workdir
 from sgns_jax.types import InputError
 
@@ -46,22 +47,33 @@ SCRIPT.define(
 SCRIPT.define(
     "Run", str, "reader", "all", "What reads them.", f"all | {' | '.join(READERS)}"
 )
+SCRIPT.define(
+    "Run", int, "at_once", 0, "So many processes side by side; 0: one a core.", ">= 0"
+)
 
 
 def main(flags: FlagValues) -> int:
     if not 0 < flags.minutes < float("inf"):
         raise InputError(f"minutes must be more than 0, got {flags.minutes}")
+    if flags.at_once < 0:
+        raise InputError(f"at_once must be 0 or more, got {flags.at_once}")
     engines = _chosen("engine", flags.engine, "both", ENGINES)
     names = _chosen("reader", flags.reader, "all", tuple(READERS))
     _refuse_without(engines)
     workdir = Workdir(flags.workdir)
     runs = []
-    for name, engine in product(names, engines):
+
+    def one_run(task: tuple[str, str]) -> dict:
+        name, engine = task
         seconds = flags.minutes * 60
-        runs.append(run(engine, TABLE, READERS[name], seconds, workdir.path("")))
-        found = sum(one["finding"] is not None for one in runs)
-        result = {"minutes": flags.minutes, "findings": found, "runs": runs}
-        workdir.write_json("fuzz.json", provenance("fuzz") | result)
+        return run(engine, TABLE, READERS[name], seconds, workdir.path(""))
+
+    with ThreadPoolExecutor(flags.at_once or len(available_cores())) as pool:
+        for one in pool.map(one_run, product(names, engines)):
+            runs.append(one)
+            found = sum(one["finding"] is not None for one in runs)
+            result = {"minutes": flags.minutes, "findings": found, "runs": runs}
+            workdir.write_json("fuzz.json", provenance("fuzz") | result)
     print(report(runs))
     print(f"Everything: {workdir.path('fuzz.json')}")
     return 1 if found else 0

@@ -16,9 +16,18 @@ def status(error: KeyboardInterrupt) -> int:
     return 128 + number
 
 
-def raise_terminated(number: int, frame) -> None:
-    """A handler of SIGTERM."""
-    raise Terminated
+def raise_signals() -> dict:
+    """Raises each signal's error from now on; what was done before, for ``restore``."""
+    return {n: signal.signal(n, _raise) for n in _ERRORS}
+
+
+def restore(handlers: dict) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _raise(number: int, frame) -> None:
+    raise _ERRORS[number]
 
 
 class Stopping:
@@ -32,10 +41,9 @@ class Stopping:
         return self
 
     def __exit__(self, *error) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        restore(self._before)
 
     def _ask(self, number: int, frame) -> None:
         if self.asked:
-            raise _ERRORS[number]
+            _raise(number, frame)
         self.asked = _ERRORS[number]

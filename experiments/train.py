@@ -23,6 +23,7 @@ from absl.flags import FlagValues
 from experiments import cli, planning, report, sitting
 from experiments.provenance import device
 from experiments.runtime import start_jax
+from experiments.stopping import Stopping
 from experiments.workdir import Workdir, read_corpus
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
@@ -118,8 +119,10 @@ def main(flags: FlagValues) -> int | None:
     result["learning_rate_halvings"] = halvings
     result["reading_seconds"] = reading_seconds
     result["compile_seconds"] = compile_seconds
-    from experiments import plots  # not before: matplotlib, scikit-learn take seconds
-
+    with Stopping() as stopping:  # what a signal breaks off here ends in a traceback
+        from experiments import plots  # not before: it takes seconds
+    if stopping.asked:
+        raise stopping.asked
     if metrics:
         plots.loss(metrics, workdir.path("loss.png"))
     plots.word_map(vectors, workdir.path("map.png"))

@@ -156,7 +156,7 @@ def test_how_a_process_ended(folder):
 
 def fuzzed(tmp_path, **given) -> SimpleNamespace:
     # It ends at the first finding, which takes a moment.
-    usual = {"minutes": 1.0, "engine": "hypothesis", "reader": "all"}
+    usual = {"minutes": 1.0, "engine": "hypothesis", "reader": "all", "at_once": 1}
     return SimpleNamespace(**usual | given, workdir=str(tmp_path / "run"))
 
 
@@ -187,6 +187,7 @@ def test_a_finding_is_found_and_reported(engine, tmp_path, monkeypatch, capsys):
 def test_refuses_flags_and_says_what_is_missing(tmp_path, monkeypatch):
     for given_, message in (
         ({"minutes": 0}, "minutes must be more than 0"),
+        ({"at_once": -1}, "at_once must be 0 or more, got -1"),
         ({"engine": "afl"}, "engine must be one of both, hypothesis, atheris"),
         ({"reader": "pdf"}, "reader must be one of all, text, .* got 'pdf'"),
     ):

@@ -3,13 +3,16 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import jax.numpy as jnp
 import pytest
 
-from experiments import cli, sitting
+from experiments import cli, sitting, train
 from experiments.stopping import Stopping, Terminated
-from tests.test_experiments_train import SMALL, run, text  # noqa: F401
+from tests.test_experiments_train import ROOT, SMALL, run, text  # noqa: F401
 
 
 def send(number):
@@ -120,3 +123,26 @@ def test_after_three_halvings_it_stops(run, text, tmp_path, monkeypatch):  # noq
     assert "training diverged" in err.splitlines()[-1]
     checkpoints = tmp_path / "w" / "checkpoints"
     assert sorted(p.name for p in checkpoints.iterdir()) == ["4", "5"]
+
+
+def test_an_import_that_a_signal_meets_is_finished(run, text, tmp_path, monkeypatch):  # noqa: F811
+    """Extension modules make another error of what is raised in their import."""
+    monkeypatch.setattr(train, "Stopping", AskedAtOnce)
+    status, _, err = run(f"--corpus={text}", f"--workdir={tmp_path / 'w'}", *SMALL)
+    assert status == 143 and err.splitlines()[-1].startswith("interrupted; the same")
+
+
+class AskedAtOnce(Stopping):
+    def __enter__(self):
+        super().__enter__()
+        send(signal.SIGTERM)
+        return self
+
+
+def test_a_script_that_is_interrupted_while_it_imports_has_no_traceback():
+    command = [sys.executable, "-m", "experiments.train", "--help"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == -signal.SIGINT
+        assert process.stderr.read() == b""

@@ -1,0 +1,62 @@
+"""The tables of the two parts."""
+
+import statistics
+
+from experiments.faulting import verdicts
+
+
+def soak(result: dict) -> str:
+    """What was done and what it cost, a line a fault; the verdicts."""
+    sittings, runs = result["sittings"], result["runs"]
+    kills = sum(one["fault"] != "none" for one in sittings)
+    lines = [
+        f"{result['disturbed_seconds'] / 60:.0f} minutes of training with {kills} "
+        f"faults, {len(runs)} runs of {result['rounds']:,} rounds.",
+        "",
+        f"{'':<34}{'times':>6}{'rounds lost':>16}{'seconds lost':>16}",
+        f"{'':<34}{'':>6}{'median':>9}{'most':>7}{'median':>9}{'most':>7}",
+    ]
+    for fault in sorted({one["fault"] for one in sittings} - {"none"}):
+        those = [one for one in sittings if one["fault"] == fault]
+        rounds, seconds = (
+            (statistics.median(values), max(values))
+            for values in (
+                [one[f"{unit}_lost"] for one in those] for unit in ("rounds", "seconds")
+            )
+        )
+        lines.append(
+            f"{fault:<34}{len(those):>6}{rounds[0]:>9.0f}{rounds[1]:>7.0f}"
+            f"{seconds[0]:>9.1f}{seconds[1]:>7.1f}"
+        )
+    paths = [one.get("damaged") or "" for one in sittings]
+    damaged = sum(path.startswith("checkpoints") for path in paths)
+    named = len({(one["run"], n) for one in sittings for n in one["named_damage"]})
+    lines += ["", f"Checkpoints damaged: {damaged}; named as damaged: {named}."]
+    return "\n".join([*lines, "", verdicts.table(verdicts.of_soak(result))])
+
+
+def large(result: dict) -> str:
+    """The speeds of both texts, sitting by sitting; the verdicts."""
+    lines = [f"{'':<26}{'large':>12}{'small':>12}"]
+    first = {one["case"]: one for one in result["sittings"] if one["sitting"] == 0}
+
+    def row(what, form, values):
+        cells = "".join(f"{form.format(values[name]):>12}" for name in result["texts"])
+        lines.append(f"{what:<26}{cells}")
+
+    row("text, GB", "{:.2f}", {n: b / 1e9 for n, b in result["texts"].items()})
+    for what, name, unit in (
+        ("read and encoded, MB/s", "reading_bytes_per_second", 1e6),
+        ("  anonymous memory, GB", "reading_anonymous_bytes", 1e9),
+        ("  the same, training", "training_anonymous_bytes", 1e9),
+    ):
+        row(what, "{:.2f}", {n: one[name] / unit for n, one in first.items()})
+    for number in sorted({one["sitting"] for one in result["sittings"]}):
+        speeds = {
+            one["case"]: one["words_per_second"]
+            for one in result["sittings"]
+            if one["sitting"] == number
+        }
+        row(f"words/s, sitting {number + 1}", "{:,.0f}", speeds)
+    row("words/s, median", "{:,.0f}", result["words_per_second"])
+    return "\n".join([*lines, "", verdicts.table(verdicts.of_large(result))])

@@ -1,0 +1,371 @@
+"""What a soak keeps count of, the texts it makes and the damage it does."""
+
+import copy
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import faults
+from experiments.faulting import (
+    child,
+    damage,
+    disturbing,
+    large,
+    losses,
+    picture,
+    report,
+    soak,
+    texts,
+    verdicts,
+    zipf,
+)
+from experiments.workdir import Workdir
+from sgns_jax.corpus import load_corpus
+from sgns_jax.types import InputError
+
+
+def test_a_zipf_text_is_as_large_as_asked_and_always_the_same(tmp_path):
+    sizes = []
+    for name, size, seed in (("a", 30_000, 1), ("b", 10_000, 1), ("c", 30_000, 2)):
+        zipf.write(tmp_path / name, size, seed, sizes.append)
+    a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
+    assert sizes == [len(a), len(b), len(c)]
+    assert a.startswith(b) and a[:10_000] != c[:10_000]
+    assert 0 <= len(a) - 30_000 < 20 * 9 and a.endswith(b"\n")
+    assert {len(line.split()) for line in a.splitlines()} == {zipf.LINE_WORDS}
+
+
+def test_every_rank_has_its_own_word():
+    said = {0: "ba", 99: "zu", 100: "beba", 9_999: "zuzu", 10_000: "bebaba"}
+    said |= {10_100: "bebeba", 1_000_001: "bebababe", 99_999_999: "zuzuzuzu"}
+    assert zipf.spell(np.array(list(said))).decode().split() == list(said.values())
+    assert len(set(zipf.spell(np.arange(10**5) + 9 * 10**5).split())) == 10**5
+
+
+def test_ranks_have_zipfs_law():
+    """Each count is within five standard deviations: wrong by chance in 10^−5."""
+    n, number = 400_000, 5_000
+    ranks = zipf.draw(np.random.default_rng(0), n, number)
+    tail = (np.arange(number + 1) + 3.2) ** -0.1
+    probs = -np.diff(tail) / (tail[0] - tail[-1])
+    counts = np.bincount(ranks, minlength=number)
+    first, rest = slice(200), slice(200, None)
+    expected = np.append(n * probs[first], n * probs[rest].sum())
+    z = (np.append(counts[first], counts[rest].sum()) - expected) / np.sqrt(expected)
+    assert np.abs(z).max() < 5 and ranks.min() == 0 and ranks.max() >= number - 100
+
+
+def test_the_odd_corpus_is_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(zipf, "_PIECE_WORDS", 20 * 100)
+    texts.write(tmp_path / "text", 0)
+    corpus = load_corpus(str(tmp_path / "text"), tmp_path / "c", min_count=1)
+    words = 6 * 2 * 2000
+    assert words < corpus.raw_words < words + 50
+    assert corpus.replaced_bytes > 4
+    assert max(map(len, corpus.vocabulary.words)) >= 100_000
+    names = {path.suffix for path in (tmp_path / "text").iterdir()}
+    assert names >= {".txt", ".gz", ".xz"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two checkpoints, an encoded corpus and what is left of an encoding."""
+    for name in (
+        "checkpoints/2/default/d",
+        "checkpoints/10/default/d",
+        "checkpoints/10/empty",
+        "checkpoints/11.tmp/d",
+        "corpus/tokens.int32",
+        "corpus/.encoding-x/raw.int32",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"" if "empty" in name else bytes(range(200)))
+    return tmp_path
+
+
+def contents(folder):
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("fault", [f for f in damage.FAULTS if f.how], ids=str)
+def test_damage_is_done_to_one_file(folder, fault):
+    before = contents(folder)
+    path = damage.damage(folder, fault, 0, np.random.default_rng(0))
+    after = contents(folder)
+    where = {"checkpoints": "checkpoints/10/default/d", "corpus": "corpus/tokens.int32"}
+    assert path == where[fault.damages]
+    old, new = before.pop(str(folder / path)), after.pop(str(folder / path), None)
+    assert before == after
+    if fault.how is damage.delete:
+        assert new is None
+    elif fault.how is damage.truncate:
+        assert len(new) < len(old) and old.startswith(new)
+    else:
+        bits = np.unpackbits(np.frombuffer(old, np.uint8) ^ np.frombuffer(new, "u1"))
+        assert bits.sum() == 1
+
+
+def test_a_checkpoint_is_damaged_only_where_the_one_before_is_whole(folder):
+    (fault,) = (f for f in damage.FAULTS if f.name == "SIGKILL, checkpoint cut off")
+    rng, before = np.random.default_rng(0), contents(folder)
+    assert damage.damage(folder, fault, time.time() + 1, rng) is None
+    (folder / "checkpoints/2").rename(folder / "checkpoints/gone")
+    assert damage.damage(folder, fault, 0, rng) is None
+    assert before.keys() - contents(folder).keys() == {
+        str(folder / "checkpoints/2/default/d")
+    }
+
+
+def test_what_is_not_encoded_whole_is_left(folder):
+    (fault,) = (f for f in damage.FAULTS if f.name == "SIGKILL, corpus cut off")
+    (folder / "corpus/tokens.int32").unlink()
+    assert damage.damage(folder, fault, 0, np.random.default_rng(0)) is None
+
+
+def test_faults_come_as_often_as_they_should():
+    assert sum(fault.share for fault in damage.FAULTS) == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    drawn = {damage.choose(rng).name for _ in range(500)}
+    assert drawn == {fault.name for fault in damage.FAULTS}
+    statuses = {f.name: f.expected_status() for f in damage.FAULTS[:3]}
+    assert statuses == {"SIGKILL": 137, "SIGTERM": 143, "SIGINT": 130}
+
+
+def test_work_lost():
+    clock = {0: 0.0, 1: 2.0, 2: 4.0, 3: 9.0}
+    sitting = {"reached": 3, "unreported_seconds": 0.5}
+    assert losses.loss(sitting, clock, 1) == {"rounds_lost": 2, "seconds_lost": 7.5}
+    assert losses.loss(sitting, clock, 3) == {"rounds_lost": 0, "seconds_lost": 0.5}
+    assert losses.loss(sitting, clock, 4) == {"rounds_lost": 0, "seconds_lost": 0.0}
+    assert losses.longest_round(clock, 0) == 5 and losses.longest_round(clock, 3) == 0
+
+
+def test_growth_is_that_of_the_second_half():
+    t = np.linspace(0, 100, 400)
+    noise = np.random.default_rng(0).normal(0, 1, 400)
+    warm_up = 50 * np.minimum(t, 40)
+    slope, width = losses.growth(t, warm_up + 3 * t + noise)
+    assert abs(slope - 3) < width < 0.1
+    slope, width = losses.growth(t, warm_up + noise)
+    assert abs(slope) < width < 0.1
+    assert losses.growth(t, np.full(400, 5.0)) == (0, 0)
+
+
+class Done:
+    """A training that has done what a line of a made-up log says, and has ended."""
+
+    def __init__(self, folder, first, reached, status):
+        self.workdir, self._first, self._status = folder, first, status
+        self.trained_at = None if first is None else 3.0
+        if first is not None:
+            lines = [{"round": n, "seconds": 2.0 * n} for n in range(1, reached + 1)]
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            (folder / "metrics.jsonl").write_text(text)
+        if not status:
+            (folder / "result.json").write_text("{}")
+
+    __enter__ = lambda self: self  # noqa: E731
+    __exit__ = lambda self, *error: None  # noqa: E731
+    went_on_from = lambda self: self._first  # noqa: E731
+    end = lambda self, number, patience: self._status  # noqa: E731
+    said = lambda self: "warning: checkpoint 7 is damaged (x)\n"  # noqa: E731
+    seconds = peak_bytes = lambda self: 1  # noqa: E731
+    kept_samples = lambda self, number: []  # noqa: E731
+
+
+def test_losses_are_counted_to_the_sitting_that_did_the_work(tmp_path):
+    """Killed at 4; killed before training; went on from 3; asked at 6; finished."""
+    story = [(0, 4, 137), (None, 4, 137), (3, 6, 137), (6, 9, 0)]
+    waits = []
+    disturber = disturbing.Disturber(
+        lambda folder, number: Done(folder, *story[number]),
+        lambda child, *wait: waits.append(wait),
+        {"start_seconds": 1, "checkpoint_seconds": 5, "rounds": 9},
+        seed=0,
+    )
+    records = list(disturber.run(tmp_path, time.time() + 60))
+    assert [one["rounds_lost"] for one in records] == [1, 0, 0, 0]
+    assert [one["reached"] for one in records] == [4, 4, 6, 9]
+    assert records[0]["seconds_lost"] == pytest.approx(2, abs=0.5)
+    assert records[1]["seconds_lost"] == 0
+    assert [one["fault"] == "none" for one in records] == [False, False, False, True]
+    assert records[0]["named_damage"] == ["7"] and max(waits)[0] <= 20
+    (tmp_path / "result.json").unlink()
+    list(disturber.run(tmp_path, 0))
+    assert waits[4:] == [(np.inf, False)] * 4  # the time is over
+
+
+@pytest.fixture
+def python(tmp_path, monkeypatch):
+    """Puts a shell script in the place of Python; returns where to write it."""
+    script = tmp_path / "python"
+
+    def write(text):
+        script.write_text(f"#!/bin/sh\n{text}\n")
+        script.chmod(0o755)
+        monkeypatch.setattr(child.sys, "executable", str(script))
+        return child.Training(["--x"], tmp_path, tmp_path / "log", 10**9)
+
+    return write
+
+
+def test_a_process_is_watched_limited_and_stopped(python, tmp_path):
+    script = "echo Going on from round 1,203 of 9.; ulimit -d; exec sleep 60"
+    with python(script) as process:
+        while process.trained_at is None:
+            assert process.watch(0.01)
+        (tmp_path / "metrics.jsonl").write_text('{"round": 1203}\n{"round": 1204}')
+        assert process.watch(0.05) and not process.reported()
+        (tmp_path / "metrics.jsonl").write_text('{"round": 1203}\n{"round": 1204}\n')
+        assert process.reported() and not process.reported(2)
+        process.check()
+        assert process.end(signal.SIGTERM, 10) == 143
+    assert process.said().split()[-1] == str(10**9 // 1024)
+    assert process.samples[-1].rounds in (1203, 1204) and process.peak_bytes() > 10**5
+    assert process.kept_samples(1)[0][1] == process.samples[-1].rounds
+
+
+def test_a_process_that_fails_by_itself_is_told(python):
+    with python("echo; echo bad luck; exit 3") as process:
+        while process.watch(0.05):
+            pass
+        with pytest.raises(child.TrainingFailed, match="status 3 .* last: bad luck;"):
+            process.check()
+    assert process.went_on_from() is None
+
+
+def test_a_process_that_does_not_stop_is_killed(python):
+    with python("trap '' TERM; echo ready; while :; do sleep 0.05; done") as process:
+        while "ready" not in process.said():
+            process.watch(0.01)
+        assert process.end(signal.SIGTERM, 0.1) == 137
+
+
+@pytest.fixture
+def soaked():
+    """A made-up result in which all holds."""
+    sitting = {
+        "run": "run_0", "started": 0.0, "fault": "SIGKILL", "exit_status": 137,
+        "expected_status": 137, "traceback": False, "named_damage": [],
+        "seconds": 90.0, "went_on_from": 0, "trained_at": 20.0, "reached": 50,
+        "rounds_lost": 5, "seconds_lost": 5.5, "longest_round_seconds": 1.0,
+        "checkpoint_damaged": False, "peak_memory_bytes": 10**9,
+        "samples": [[30.0, 10, 400.0], [90.0, 50, 500.0]],
+    }  # fmt: skip
+    asked = {"fault": "SIGTERM", "exit_status": 143, "expected_status": 143}
+    asked |= {"rounds_lost": 0, "seconds_lost": 0.0, "went_on_from": 45, "started": 99}
+    cut = {"fault": "SIGKILL, checkpoint cut off", "checkpoint_damaged": True}
+    cut |= {"seconds_lost": 99.0, "damaged": "checkpoints/4/x", "started": 200}
+    last = {"fault": "none", "exit_status": 0, "expected_status": 0, "reached": 100}
+    samples = [[10.0 * n, n, 500.0] for n in range(101)]
+    return {
+        "runs": [{"equal_vectors": True, "equal_metrics": True}],
+        "sittings": [sitting, sitting | asked, sitting | cut, sitting | last],
+        "undisturbed": {"samples": samples, "peak_memory_bytes": 10**9},
+        "rounds": 100, "checkpoint_seconds": 5.0, "disturbed_seconds": 3600.0,
+    }  # fmt: skip
+
+
+BROKEN = {
+    "vectors.txt": lambda r: r["runs"][0].update(equal_vectors=False),
+    "losses are": lambda r: r["runs"][0].update(equal_metrics=False),
+    "kills lost": lambda r: r["sittings"][0].update(seconds_lost=6.1),
+    "SIGTERM, SIGINT lost": lambda r: r["sittings"][1].update(rounds_lost=1),
+    "exit statuses": lambda r: r["sittings"][1].update(exit_status=1),
+    "tracebacks": lambda r: r["sittings"][3].update(traceback=True),
+    "growth": lambda r: [s.__setitem__(2, 500 + s[0] / 100)
+                         for s in r["undisturbed"]["samples"]],
+    "largest peak": lambda r: r["sittings"][2].update(peak_memory_bytes=1.2e9),
+}  # fmt: skip
+
+
+def test_a_sound_soak_passes_and_its_report_fits(soaked, tmp_path):
+    assert all(one.holds for one in verdicts.of_soak(soaked))
+    lines = report.soak(soaked).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "60 minutes of training with 3 faults, 1 runs of 100 rounds." in lines
+    picture.draw(soaked, tmp_path / "p.png")
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_each_verdict_can_fail(soaked, what):
+    soaked = copy.deepcopy(soaked)
+    BROKEN[what](soaked)
+    (failed,) = (one for one in verdicts.of_soak(soaked) if not one.holds)
+    assert what in failed.what
+
+
+def test_memory_is_judged_when_it_has_settled(soaked):
+    judged = [one.what for one in verdicts.of_soak(soaked)]
+    del soaked["undisturbed"]["samples"][25:]
+    left = [one.what for one in verdicts.of_soak(soaked)]
+    assert set(judged) - set(left) == {"memory's growth, MB an hour, left alone"}
+
+
+def test_without_a_finished_run_nothing_is_proven(soaked):
+    soaked["runs"] = []
+    assert not verdicts.of_soak(soaked)[0].holds
+
+
+def speeds(large_speed):
+    sittings = [
+        {"case": case, "sitting": n, "words_per_second": speed * (1 + n),
+         "exit_status": 143, "training_anonymous_bytes": 2e9,
+         "reading_anonymous_bytes": 1e9, "reading_bytes_per_second": 5e7}
+        for n in range(3) for case, speed in (("large", large_speed), ("small", 1e6))
+    ]  # fmt: skip
+    result = {"texts": {"large": 2e10, "small": 5e8}, "limit_bytes": 3 * 10**9}
+    return result | {"sittings": sittings} | large.summarise(sittings)
+
+
+def test_the_large_text_is_judged():
+    good, slow, fat, failed = speeds(0.95e6), speeds(0.8e6), speeds(1e6), speeds(1e6)
+    fat["peak_anonymous_bytes"] = 4e9
+    failed["sittings"][4]["exit_status"] = 1
+    assert good["ratio"] == pytest.approx(0.95)
+    assert good["words_per_second"] == pytest.approx({"large": 1.9e6, "small": 2e6})
+    holds = [[v.holds for v in verdicts.of_large(x)] for x in (good, slow, fat, failed)]
+    yes, no = True, False
+    assert holds == [[yes] * 3, [no, yes, yes], [yes, no, yes], [yes, yes, no]]
+    assert max(map(len, report.large(good).splitlines())) <= 80
+
+
+def test_speed_is_of_the_rounds_of_a_sitting(tmp_path):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus/corpus.json").write_text('{"corpus": {"raw_words": 1000}}')
+    lines = [{"epoch": n / 4, "seconds": 10.0 + n if n > 2 else n} for n in range(1, 8)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "metrics.jsonl").write_text(text)
+    assert large.words_per_second(Workdir(str(tmp_path)), 2) == pytest.approx(250)
+
+
+def test_a_text_too_large_for_the_disk_is_refused(tmp_path):
+    large.check_disk(tmp_path, 1000)
+    with pytest.raises(InputError, match="need 3000000.0 GB .* GB are free; give few"):
+        large.check_disk(tmp_path, 10**15)
+
+
+@pytest.mark.parametrize("flag", ["--part=all", "--minutes=0", "--gigabytes=nan"])
+def test_bad_flags_end_in_a_line(flag, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["faults", flag])
+    with pytest.raises(SystemExit) as stop:
+        faults.SCRIPT.run(faults.main)
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and flag[2:].split("=")[0] in err
+    assert not list(Path(tmp_path).iterdir())
+
+
+def test_equal_metrics_are_equal_but_for_time(tmp_path):
+    a, b, c = (
+        {"round": 1, "loss": x, "seconds": s} for x, s in ((1, 2), (1, 3), (2, 2))
+    )
+    assert soak._without_time([a]) == soak._without_time([b])
+    assert soak._without_time([a]) != soak._without_time([c])

@@ -93,7 +93,9 @@ def contents(folder):
     return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-@pytest.mark.parametrize("fault", [f for f in damage.FAULTS if f.how], ids=str)
+@pytest.mark.parametrize(
+    "fault", [f for f in damage.FAULTS if f.how], ids=lambda fault: fault.name
+)
 def test_damage_is_done_to_one_file(folder, fault):
     before = contents(folder)
     path = damage.damage(folder, fault, 0, np.random.default_rng(0))

@@ -2,6 +2,7 @@
 
     python -m experiments.faults --part=soak --minutes=60
     python -m experiments.faults --part=large --gigabytes=20
+    python -m experiments.faults --part=cost
 
 soak: trains on a text that has everything a reader must cope with, once left alone,
 then again and again disturbed: killed, asked to stop or interrupted at random times,
@@ -13,11 +14,15 @@ large: makes a text with Zipf's law, counts, encodes and trains on it in a proce
 whose data may take no more than --limit_gigabytes, and compares the words/s with those
 of the text's first part, which fits in memory.
 
+cost: trains with a checkpoint a second and with none, in turns, and says what one
+costs of the minute that is between two by default.
+
 Everything is done to processes of experiments.train, as a user starts them. Writes
 into the work folder:
 
-    faults_soak.json, faults_large.json   every sitting, and the verdicts
-    faults_soak.png                       rounds done and memory over time
+    faults_soak.json, faults_large.json, faults_cost.json
+                                every sitting, and the verdicts
+    faults_soak.png             rounds done and memory over time
 
 The exit status is 0 if every verdict holds. Close other programs first.
 """
@@ -31,7 +36,7 @@ from absl.flags import FlagValues
 from tqdm import tqdm
 
 from experiments import cli
-from experiments.faulting import large, picture, report, soak, verdicts, zipf
+from experiments.faulting import cost, large, picture, report, soak, verdicts, zipf
 from experiments.faulting.child import TrainingFailed
 from experiments.provenance import provenance
 from experiments.workdir import Workdir
@@ -40,7 +45,7 @@ from sgns_jax.types import InputError
 SCRIPT = cli.Script(__doc__)
 SCRIPT.define(
     "Run", str, "part", "soak", "What is done; each has a result of its own.",
-    "soak | large",
+    "soak | large | cost",
 )  # fmt: skip
 SCRIPT.define(
     "Run", int, "seed", 0, "Of the texts, and of times and kinds of faults.", ">= 0"
@@ -66,17 +71,19 @@ SCRIPT.define(
     "How long each text is trained on, in all; then training is asked to stop.",
     "> 0",
 )  # fmt: skip
+SCRIPT.define("Cost", str, "corpus", "pydoc", "As that of experiments.train.", "a text")
+SCRIPT.define("Cost", int, "epochs", 10, "As that of experiments.train.", ">= 1")
 
 
 def main(flags: FlagValues) -> int:
     for name, low in (
         ("minutes", 1), ("checkpoint_seconds", 0.01), ("gigabytes", 0.1),
-        ("limit_gigabytes", 0.5), ("train_minutes", 0.01), ("seed", 0),
+        ("limit_gigabytes", 0.5), ("train_minutes", 0.01), ("seed", 0), ("epochs", 1),
     ):  # fmt: skip
         if not flags[name].value >= low:
             raise InputError(f"{name} must be >= {low}, got {flags[name].value}")
     if flags.part not in PARTS:
-        raise InputError(f"part must be soak or large, got {flags.part!r}")
+        raise InputError(f"part must be soak, large or cost, got {flags.part!r}")
     try:
         holds = PARTS[flags.part](flags, Workdir(flags.workdir))
     except TrainingFailed as error:
@@ -153,6 +160,21 @@ def run_large(flags: FlagValues, workdir: Workdir) -> bool:
     return all(one["holds"] for one in result["verdicts"])
 
 
+def run_cost(flags: FlagValues, workdir: Workdir) -> bool:
+    """Trains with many checkpoints and with none in turns; is one cheap enough?"""
+    train_flags = [f"--corpus={flags.corpus}", f"--epochs={flags.epochs}"]
+    with tqdm(bar_format="{desc}, {elapsed} in all", leave=False) as bar:
+        sittings = cost.compare(
+            train_flags, workdir.path("cost"), bar.set_description_str
+        )
+    result = provenance("faults") | {"train_flags": train_flags, "sittings": sittings}
+    result |= cost.summarise(sittings)
+    result["verdicts"] = [one._asdict() for one in verdicts.of_cost(result)]
+    workdir.write_json("faults_cost.json", result)
+    print(report.cost(result))
+    return all(one["holds"] for one in result["verdicts"])
+
+
 def write_text(path: Path, num_bytes: int, seed: int) -> float:
     """Makes a text, with a bar; the seconds it took."""
     began = time.perf_counter()
@@ -163,7 +185,7 @@ def write_text(path: Path, num_bytes: int, seed: int) -> float:
     return time.perf_counter() - began
 
 
-PARTS = {"soak": run_soak, "large": run_large}
+PARTS = {"soak": run_soak, "large": run_large, "cost": run_cost}
 
 if __name__ == "__main__":
     SCRIPT.run(main)

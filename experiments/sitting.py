@@ -5,6 +5,7 @@ import sys
 import time
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from tqdm import tqdm
@@ -72,6 +73,8 @@ def _go_on(
     run: Run, trainer: Trainer, saved: Checkpoints, rate: Array | None = None
 ) -> tuple[int, Trainer]:
     """Rounds done and the trainer at the newest checkpoint; its rate or another one."""
+    for array in jax.tree.leaves(trainer.state):
+        array.delete()  # one state in memory, not two; its shapes stay
     first, (state, own) = saved.restore(_content(trainer), _warn)
     trainer = trainer._replace(state=state)
     print(f"Going on from round {first} of {run.rounds}.")
@@ -106,7 +109,7 @@ def _sit(run: Run, trainer: Trainer, saved: Checkpoints, first: int) -> TrainSta
         mininterval=0.5,
     )
 
-    def report_round(done, step, metrics):
+    def report_round(done, step, metrics, checkpoint=False):
         nonlocal begun
         line = report.metrics_line(
             done, rounds, config, trainer.schedule, step, metrics, clock.seconds()
@@ -114,7 +117,7 @@ def _sit(run: Run, trainer: Trainer, saved: Checkpoints, first: int) -> TrainSta
         if not math.isfinite(line["loss"]):
             bad = begun + 1 + int(jnp.min(metrics.finite_steps))
             raise not_finite(bad)
-        log.write(line)
+        log.write(line | {"checkpoint": checkpoint})
         bar.set_postfix_str(
             f"loss={line['loss']:.3f} lr={line['learning_rate']:.2g}", refresh=False
         )
@@ -135,7 +138,7 @@ def _sit(run: Run, trainer: Trainer, saved: Checkpoints, first: int) -> TrainSta
             due = time.perf_counter() - last_save >= run.checkpoint_seconds
             if due or done == rounds or stopping.asked:
                 # What a checkpoint has done is in the metrics before it is saved.
-                report_round(*pending)
+                report_round(*pending, checkpoint=True)
                 pending = None
                 if not report.all_finite(state.params):
                     raise not_finite(begun)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from absl.flags import FlagValues
 
-from experiments import cli, sessions, side_by_side
+from experiments import cli, fuzz, sessions, side_by_side
 from experiments.ablating import statistics
 from experiments.ablating import summary as ablation_summary
 from experiments.benchmarking import tables as benchmark_tables
@@ -300,6 +300,12 @@ def factorization() -> str:
     )
 
 
+def fuzzing() -> str:
+    """What came of damaged and lying files, a line a reader and engine."""
+    (run,) = _results("fuzz.json")
+    return f"```\n{fuzz.report(run['runs'])}\n```"
+
+
 PASSAGES = {
     "ablation": ablation,
     "ablation_by_default": ablation_by_default,
@@ -308,6 +314,7 @@ PASSAGES = {
     "benchmark": benchmark,
     "estimator": estimator,
     "factorization": factorization,
+    "fuzzing": fuzzing,
     "gradient": gradient,
     "many_models": many_models,
     "mutants": mutants,

@@ -13,6 +13,7 @@ import pytest
 from experiments import faults
 from experiments.faulting import (
     child,
+    cost,
     damage,
     disturbing,
     large,
@@ -371,3 +372,19 @@ def test_equal_metrics_are_equal_but_for_time(tmp_path):
     )
     assert soak._without_time([a]) == soak._without_time([b])
     assert soak._without_time([a]) != soak._without_time([c])
+
+
+def test_a_checkpoint_costs_what_it_adds():
+    records = [
+        {"way": way, "train_seconds": seconds, "checkpoints": n, "state_bytes": 5e6}
+        for way, n, times in (("often", 21, (14, 12, 99)), ("never", 1, (10, 9, 11)))
+        for seconds in times
+    ]
+    result = cost.summarise(records) | {"sittings": records}
+    assert result["seconds_a_checkpoint"] == (14 - 10) / 20
+    assert result["share_by_default"] == 0.2 / 60
+    (verdict,) = verdicts.of_cost(result)
+    assert verdict.holds and verdict.measured == "0.33 %"
+    (verdict,) = verdicts.of_cost(result | {"share_by_default": 0.021})
+    assert not verdict.holds
+    assert "A checkpoint of 5 MB costs 0.20 s." in report.cost(result)

@@ -1,5 +1,6 @@
 """Signals: the first is kept, the second raised, and a script ends as shells expect."""
 
+import functools
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import time
 
 import jax.numpy as jnp
 import pytest
+from tqdm import tqdm
 
 from experiments import cli, sitting, train
 from experiments.stopping import Stopping, Terminated
@@ -50,10 +52,14 @@ def test_a_script_that_is_stopped_says_so(monkeypatch, capsys, number, status):
 def test_training_that_is_stopped_loses_nothing(
     run, text, tmp_path, monkeypatch, number, status  # noqa: F811
 ):  # fmt: skip
-    """A checkpoint is due in an hour; what was done by the signal is there."""
+    """A checkpoint is due in an hour; what was done by the signal is there.
+
+    Nor does it matter whether a bar is shown: the sittings that are cut have none.
+    """
     settings = [f"--corpus={text}", *SMALL, "--checkpoint_seconds=3600"]
     run(*settings, f"--workdir={tmp_path / 'whole'}")
     fit = sitting.fit
+    monkeypatch.setattr(sitting, "tqdm", functools.partial(tqdm, disable=True))
 
     def interrupted(*arguments):
         for done, *rest in fit(*arguments):

@@ -60,3 +60,17 @@ def large(result: dict) -> str:
         row(f"words/s, sitting {number + 1}", "{:,.0f}", speeds)
     row("words/s, median", "{:,.0f}", result["words_per_second"])
     return "\n".join([*lines, "", verdicts.table(verdicts.of_large(result))])
+
+
+def cost(result: dict) -> str:
+    """Times with and without checkpoints; the verdict."""
+    seconds, checkpoints = result["median_seconds"], result["median_checkpoints"]
+    megabytes = result["sittings"][-1]["state_bytes"] / 1e6
+    lines = [f"{'':<26}{'checkpoints':>12}{'s':>8}"]
+    for way in seconds:
+        lines.append(f"{way:<26}{checkpoints[way]:>12.0f}{seconds[way]:>8.1f}")
+    lines.append(
+        f"\nA checkpoint of {megabytes:.0f} MB costs "
+        f"{result['seconds_a_checkpoint']:.2f} s."
+    )
+    return "\n".join([*lines, "", verdicts.table(verdicts.of_cost(result))])

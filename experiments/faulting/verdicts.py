@@ -14,6 +14,7 @@ GROWTH_AN_HOUR = 0.01
 #: Of training, before its memory can be judged: at first buffers grow until each has
 #: been as large as it will be.
 SETTLING_SECONDS = 300.0
+CHECKPOINT_SHARE = 0.02  #: of the time, by default
 SPEED_RATIO = 0.9  #: with a text larger than memory, of that with one that fits
 
 
@@ -134,6 +135,19 @@ def of_large(result: dict) -> list[Verdict]:
             "143",
             statuses == {143},
         ),
+    ]
+
+
+def of_cost(result: dict) -> list[Verdict]:
+    """The verdict on what checkpoints cost."""
+    share = result["share_by_default"]
+    return [
+        Verdict(
+            "of the time, one a minute",
+            f"{100 * share:.2f} %",
+            f"<= {100 * CHECKPOINT_SHARE:g} %",
+            share <= CHECKPOINT_SHARE,
+        )
     ]
 
 

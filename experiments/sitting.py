@@ -48,10 +48,12 @@ def train(run: Run, trainer: Trainer) -> tuple[TrainState, int]:
     Raises:
       report.NotFinite: training left the numbers; the last checkpoint is sound.
       KeyboardInterrupt: a signal came, and a checkpoint is written.
-      InputError: a file cannot be written, or no checkpoint can be read.
+      InputError: a file cannot be written, no checkpoint can be read, or another
+        process trains in the folder.
     """
     folder = run.workdir.path("checkpoints")
-    with Checkpoints(folder, run.keep_checkpoints) as saved:
+    keep = run.keep_checkpoints
+    with run.workdir.alone(), Checkpoints(folder, keep) as saved:
         first = 0
         if saved.latest() is None:
             saved.save(0, _content(trainer))

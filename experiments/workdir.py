@@ -1,11 +1,12 @@
 """The folder of one run: whose it is, its metrics, its results."""
 
 import dataclasses
+import fcntl
 import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -54,6 +55,30 @@ class Workdir:
         identity = dataclasses.asdict(config) | {"corpus_fingerprint": fingerprint}
         self._refuse_other(identity)
         self.write_json("config.json", identity)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes from training in the folder meanwhile.
+
+        Raises:
+          InputError: one does.
+        """
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # a file system may have no locks
+                self._lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)  # as the end of the process does
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another run is at work in {self._folder}; wait for its end, or give "
+                "another --workdir"
+            ) from None
 
     def _refuse_other(self, identity: dict) -> None:
         path = self.path("config.json")

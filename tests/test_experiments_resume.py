@@ -231,6 +231,16 @@ def test_a_folder_is_left_clean_and_its_run_is_known(tmp_path):
             work.finished(config)
 
 
+def test_two_runs_do_not_train_in_one_folder(run, text, tmp_path):  # noqa: F811
+    work = Workdir(str(tmp_path / "w"))
+    arguments = [f"--corpus={text}", f"--workdir={tmp_path / 'w'}", *SMALL]
+    with work.alone():
+        status, _, err = run(*arguments)
+        assert status == 2 and "error: another run is at work in" in err
+        assert not (tmp_path / "w" / "checkpoints").exists()
+    assert run(*arguments)[0] == 0
+
+
 def test_default_workdir_of_a_hidden_or_dotted_name():
     assert report.default_workdir("books/v1.2/text.en.txt") == "runs/text"
 

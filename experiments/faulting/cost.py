@@ -24,6 +24,7 @@ def compare(flags: list[str], folder: Path, tell: Callable[[str], None]) -> list
     Raises:
       TrainingFailed: a training ended badly.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     records = []
     for turn in range(TURNS):
         for way, seconds in WAYS.items():

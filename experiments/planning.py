@@ -8,7 +8,8 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.foreseeing import room, speed
+from experiments import room
+from experiments.foreseeing import speed
 from experiments.foreseeing.text import Size, size_of
 from experiments.provenance import available_cores, device
 from sgns_jax.config import Config

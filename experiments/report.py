@@ -14,11 +14,10 @@ from jax import Array
 from experiments.provenance import provenance
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
-from sgns_jax.train import SegmentMetrics
+from sgns_jax.train import SegmentMetrics, expected_kept
 from sgns_jax.types import InputError, Params
 from sgns_jax.vectors import WordVectors
 from sgns_jax.vocabulary import Vocabulary
-from sgns_jax.window import keep_probability
 
 #: Words with telling neighbours; the dozen most frequent in the text are shown.
 _PROBES = (
@@ -197,19 +196,13 @@ def result(config: Config, corpus: Corpus) -> dict:
         "kept_words": corpus.kept_words,
         "dropped_by_min_count": corpus.dropped_by_min_count,
         "dropped_by_max_vocabulary": corpus.dropped_by_max_vocabulary,
-        "dropped_by_subsampling_expected": _subsampled(config, corpus),
+        "dropped_by_subsampling_expected": corpus.kept_words
+        - expected_kept(config, corpus.vocabulary.counts),
         "sentences": corpus.sentences,
         "vocabulary": len(corpus.vocabulary.words),
         "replaced_bytes": corpus.replaced_bytes,
         "corpus_fingerprint": corpus.fingerprint,
     }
-
-
-def _subsampled(config: Config, corpus: Corpus) -> float:
-    """Words of an epoch that subsampling is expected to drop."""
-    counts = corpus.vocabulary.counts
-    keep_V = keep_probability(counts, config.subsample, config.subsample_rule)
-    return float(np.dot(1 - np.asarray(keep_V, np.float64), counts))
 
 
 def summary(result: dict) -> str:

@@ -27,11 +27,3 @@ def start_jax() -> str:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     return jax.default_backend()
-
-
-def device_bytes() -> int:
-    """Memory of the device that trains; of the machine, if that is a CPU."""
-    stats = jax.devices()[0].memory_stats()
-    if stats:
-        return stats["bytes_limit"]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from experiments import cli
 from experiments.provenance import provenance
-from experiments.runtime import device_bytes, start_jax
+from experiments.room import training_memory
+from experiments.runtime import start_jax
 from experiments.sweeping import measuring, picture, report
 from experiments.sweeping.plan import BASE_VOCABULARY, SETTINGS, Plan, make_plan
 from experiments.workdir import Workdir
@@ -78,7 +79,7 @@ def take_out_large(plan: Plan, memory_gb: float) -> list[dict]:
     Raises:
       InputError: the base is one of them; all others are compared with it.
     """
-    limit = 1e9 * memory_gb or 0.75 * device_bytes()
+    limit = 1e9 * memory_gb or 0.75 * training_memory()
     large = [
         {"setting": name, "value": value, "needed_bytes": needed}
         for name, curve in plan.curves.items()

@@ -152,6 +152,12 @@ def segment_size(config: Config, num_tokens: int, vocabulary_size: int) -> int:
     return -(-num_tokens // (config.replicas * rounds))
 
 
+def expected_kept(config: Config, counts: np.ndarray) -> float:
+    """Σ_w keep(w)·count(w): words that subsampling is expected to leave of an epoch."""
+    keep_V = window.keep_probability(counts, config.subsample, config.subsample_rule)
+    return float(np.dot(np.asarray(keep_V, np.float64), counts))
+
+
 def expected_steps(
     config: Config, counts: np.ndarray, num_tokens: int, rounds: int | None = None
 ) -> int:
@@ -161,10 +167,8 @@ def expected_steps(
     segment ends with a step that is half full on average. Training ends after
     ``rounds``, by default those of all epochs.
     """
-    keep_V = window.keep_probability(counts, config.subsample, config.subsample_rule)
     per_epoch = num_rounds(config, num_tokens, len(counts))
-    kept = float(np.dot(np.asarray(keep_V, np.float64), counts))
-    kept_of_segment = kept / (config.replicas * per_epoch)
+    kept_of_segment = expected_kept(config, counts) / (config.replicas * per_epoch)
     tokens_per_step = config.blocks_per_step * config.block_size
     rounds = config.epochs * per_epoch if rounds is None else rounds
     return round(rounds * (kept_of_segment / tokens_per_step + 0.5))

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments import planning
-from experiments.foreseeing import room, speed
+from experiments import planning, room
+from experiments.foreseeing import speed
 from experiments.foreseeing.text import size_of
 from sgns_jax.config import Config
 from sgns_jax.corpus import load_corpus

@@ -10,9 +10,8 @@ from absl.flags import FlagValues
 from experiments import cli
 from sgns_jax.config import Config
 from sgns_jax.noise import alias_table
-from sgns_jax.train import num_rounds
+from sgns_jax.train import expected_kept, num_rounds
 from sgns_jax.types import InputError
-from sgns_jax.window import keep_probability
 
 #: The text is one for all models, and replicas are what the models themselves are.
 READING = "corpus min_count max_vocabulary tokenizer lowercase sentence_length".split()
@@ -149,10 +148,8 @@ _READERS = {
 
 def pairs_per_epoch(config: Config, counts: np.ndarray) -> float:
     """Positives to expect of an epoch, were there no sentence ends."""
-    keep_V = keep_probability(counts, config.subsample, config.subsample_rule)
-    kept = float(np.dot(np.asarray(keep_V, np.float64), counts))
     half = (config.window + 1) / 2 if config.dynamic_window else config.window
-    return 2 * half * kept
+    return 2 * half * expected_kept(config, counts)
 
 
 def flops_per_pair(config: Config) -> int:

@@ -15,7 +15,7 @@ from experiments.ablating.exam import Exam, Text
 from experiments.ablating.plan import Job, flops_per_pair
 from experiments.ablating.store import Store
 from experiments.provenance import device
-from experiments.runtime import device_bytes
+from experiments.room import training_memory
 from sgns_jax.config import Config
 from sgns_jax.grid import Grid, load, make_grid, shape_of, shared_shape
 from sgns_jax.train import fit, num_rounds
@@ -109,7 +109,7 @@ def fitting_grid(jobs: Sequence[Job], text: Text, limits: Limits) -> Grid:
     V, T = len(text.counts_V), len(text.tokens_T)
     devices, grid = jax.devices(), make_grid(shape, V, T, 1)
     on_cpu = devices[0].platform == "cpu"
-    limit = 1e9 * limits.memory_gb or 0.75 * device_bytes()
+    limit = 1e9 * limits.memory_gb or 0.75 * training_memory()
     limit /= len(devices) if on_cpu else 1
     room = int(limit // grid.model_bytes)
     wanted = limits.at_once or (1 if on_cpu else max(room, 1))

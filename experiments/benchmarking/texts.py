@@ -16,9 +16,9 @@ from experiments.train import read_corpus
 from experiments.workdir import Workdir
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
+from sgns_jax.train import expected_kept
 from sgns_jax.types import SENTENCE_END, InputError
 from sgns_jax.vector_files import replacing
-from sgns_jax.window import keep_probability
 
 LINE_WORDS = 1000
 _CHUNK_TOKENS = 1 << 20
@@ -96,7 +96,5 @@ def expected_pairs(config: Config, text: Text) -> float:
     by about a hundredth: it takes shares of all words, rare ones included, and counts
     a line's end as a word.
     """
-    keep_V = keep_probability(text.counts, config.subsample, config.subsample_rule)
-    kept = float(np.dot(np.asarray(keep_V, np.float64), text.counts))
-    W = config.window
+    kept, W = expected_kept(config, text.counts), config.window
     return (W + 1) * (kept - text.lines * (W + 2) / 3)

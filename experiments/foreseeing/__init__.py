@@ -3,6 +3,5 @@
 In reading order:
 
     text.py   the size of a text, from its encoded form or from a sample
-    room.py   memory and disk that are free
     speed.py  how fast a run will be, from recorded ones
 """

@@ -6,11 +6,9 @@ import jax
 import numpy as np
 
 from experiments.sweeping.plan import Point
-from sgns_jax.optimizers import make_optimizer
+from sgns_jax import plan
 from sgns_jax.replicas import replica_mesh
-from sgns_jax.step import init_params
-from sgns_jax.train import fit, make_trainer
-from sgns_jax.window import keep_probability
+from sgns_jax.train import expected_kept, fit, make_trainer
 
 
 def word_probabilities(number: int) -> np.ndarray:
@@ -38,15 +36,7 @@ def draw_text(point: Point) -> tuple[np.ndarray, np.ndarray]:
 
 def state_bytes(point: Point) -> int:
     """Size of the tables and the optimiser's numbers."""
-    config = point.config
-    optimizer = make_optimizer(config.optimizer, lambda step: config.learning_rate)
-
-    def init(key):
-        params = init_params(key, point.vocabulary, config.dim)
-        return params, optimizer.init(params)
-
-    state = jax.eval_shape(init, jax.random.key(0))
-    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    return sum(plan.state_bytes(point.config, point.vocabulary))
 
 
 def needed_bytes(point: Point) -> int:
@@ -79,13 +69,12 @@ def measure(point: Point) -> dict:
     jax.block_until_ready(state)
     seconds = time.perf_counter() - began
 
-    keep_V = keep_probability(counts_V, config.subsample, config.subsample_rule)
     words = T * (1 - warm_up / done)
     sizes = {"table_bytes": 2 * point.vocabulary * config.dim * 4}
     sizes |= {"state_bytes": state_bytes(point), "needed_bytes": needed_bytes(point)}
     counts = {
         "raw_words": words,
-        "kept_words": words * float(np.dot(keep_V, counts_V)) / T,
+        "kept_words": words * expected_kept(config, counts_V) / T,
         "pairs": sum(int(np.asarray(x, np.int64).sum()) for x in pairs),
     }
     rates = {f"{name}_per_second": n / seconds for name, n in counts.items()}

@@ -20,6 +20,11 @@ def device_memory(devices: Sequence[jax.Device]) -> int | None:
     return min(s["bytes_limit"] - s["bytes_in_use"] for s in stats)
 
 
+def training_memory() -> int:
+    """Free memory of each device; of the machine, if the devices are its cores."""
+    return device_memory(jax.devices()) or host_memory()
+
+
 def host_memory(proc: Path = Path("/proc"), cgroups: Path | None = None) -> int:
     """Anonymous memory that this process may still take.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sgns_jax.config import Config
-from sgns_jax.corpus import Corpus, load_corpus
+from sgns_jax.corpus import SETTINGS, Corpus, load_corpus
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 
@@ -153,11 +153,7 @@ def read_corpus(config: Config, workdir: Workdir) -> Corpus:
         return load_corpus(
             config.corpus,
             workdir.path("corpus"),
-            min_count=config.min_count,
-            max_vocabulary=config.max_vocabulary,
-            tokenizer=config.tokenizer,
-            lowercase=config.lowercase,
-            sentence_length=config.sentence_length,
+            **{name: getattr(config, name) for name in SETTINGS},
             on_progress=on_progress,
             on_rebuild=lambda line: bar.write(f"warning: {line}", file=sys.stderr),
         )

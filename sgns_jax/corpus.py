@@ -24,6 +24,10 @@ from sgns_jax.vocabulary import (
 _FORMAT = 2  # counts up when the meaning of the cached files changes
 
 
+#: What a text may be encoded by; ``load_corpus`` says how.
+SETTINGS = "min_count", "max_vocabulary", "tokenizer", "lowercase", "sentence_length"
+
+
 @dataclass(frozen=True)
 class Corpus:
     """An encoded corpus.
@@ -81,9 +85,6 @@ def load_corpus(
         InputError: the source cannot be read, changes meanwhile or holds too few
             words, or the folder cannot be written; the folder is then as it was.
     """
-    if source in BUILT_IN:
-        source = str(BUILT_IN[source](on_progress))
-    folder = Path(cache_dir).expanduser()
     settings = {
         "min_count": min_count,
         "max_vocabulary": max_vocabulary,
@@ -91,9 +92,8 @@ def load_corpus(
         "lowercase": lowercase,
         "sentence_length": sentence_length,
     }
-    files = [] if source == STDIN else source_files(source)
-    identity = json.dumps([_FORMAT, settings, _stats(files)])
-    key = hashlib.sha256(identity.encode()).hexdigest()
+    source, files = _files(source, on_progress)
+    folder, key = Path(cache_dir).expanduser(), _key(files, settings)
     try:
         fields = corpus_cache.read_cache(folder, key)
     except corpus_cache.DamagedError as damage:
@@ -106,12 +106,7 @@ def load_corpus(
             on_rebuild(f"{damage}; encoding the text again")
         fields = None
     if fields is None:
-        root = Path(source).expanduser()
-        if root.is_dir() and folder.resolve().is_relative_to(root.resolve()):
-            raise InputError(
-                f"cache folder {folder} lies inside the corpus {source} and would be "
-                "read as text; give another folder"
-            )
+        _refuse_cache_in_source(folder, source)
         total = text_bytes(files) if files else None
         with corpus_cache.new_cache(folder) as new, _unchanged(source, files):
             fields = _encode(
@@ -120,12 +115,56 @@ def load_corpus(
                 new,
                 lambda done: on_progress and on_progress(done, total),
             )
-            corpus_cache.write_meta(new, key, settings, fields)
+            corpus_cache.write_meta(new, key, fields)
+    return _open(folder, fields)
+
+
+def find_corpus(source: str, cache_dir: str | Path, **settings) -> Corpus | None:
+    """What ``load_corpus`` would open without reading the text; None if it would.
+
+    Args:
+        source, cache_dir: as for ``load_corpus``.
+        settings: the values of ``SETTINGS``.
+
+    Raises:
+        InputError: the source cannot be read.
+    """
+    folder = Path(cache_dir).expanduser()
+    key = _key(_files(source)[1], {name: settings[name] for name in SETTINGS})
+    try:
+        fields = corpus_cache.read_cache(folder, key)
+    except corpus_cache.DamagedError:
+        return None
+    return _open(folder, fields) if fields else None
+
+
+def _open(folder: Path, fields: dict) -> Corpus:
     return Corpus(
         tokens=np.memmap(folder / corpus_cache.TOKENS, np.int32, mode="r"),
         vocabulary=load_vocabulary(folder / corpus_cache.VOCABULARY),
         **fields,
     )
+
+
+def _files(source: str, on_progress=None) -> tuple[str, list[Path]]:
+    """The source as a path, made if it is built in, and its files."""
+    if source in BUILT_IN:
+        source = str(BUILT_IN[source](on_progress))
+    return source, [] if source == STDIN else source_files(source)
+
+
+def _key(files: list[Path], settings: dict) -> str:
+    identity = json.dumps([_FORMAT, settings, _stats(files)])
+    return hashlib.sha256(identity.encode()).hexdigest()
+
+
+def _refuse_cache_in_source(folder: Path, source: str) -> None:
+    root = Path(source).expanduser()
+    if root.is_dir() and folder.resolve().is_relative_to(root.resolve()):
+        raise InputError(
+            f"cache folder {folder} lies inside the corpus {source} and would be "
+            "read as text; give another folder"
+        )
 
 
 def _stats(files: list[Path]) -> list[tuple[str, int, int]]:

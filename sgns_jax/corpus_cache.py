@@ -54,10 +54,10 @@ def read_cache(folder: Path, key: str) -> dict | None:
     return meta["corpus"]
 
 
-def write_meta(folder: Path, key: str, settings: dict, corpus: dict) -> None:
-    """Completes a cache whose other files are written: key, settings, checksums."""
+def write_meta(folder: Path, key: str, corpus: dict) -> None:
+    """Completes a cache whose other files are written: key, checksums."""
     files = {name: _file_sha256(folder / name) for name in (TOKENS, VOCABULARY)}
-    meta = {"key": key, "settings": settings, "corpus": corpus, "files": files}
+    meta = {"key": key, "corpus": corpus, "files": files}
     meta["sha256"] = _sha256(meta)
     (folder / META).write_text(json.dumps(meta, indent=1))
 

@@ -14,8 +14,7 @@ import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -33,11 +32,12 @@ MAX_TOKEN_BYTES = 512 << 20
 
 # Cuts are made behind these: ASCII bytes, so never inside a UTF-8 character.
 _CUTS = (b" ", b"\n", b"\t", b"\r")
-_OPEN_PACKED = {
+#: How a packed file, open for reading, is unpacked, by the ending of its name.
+UNPACK = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
     ".xz": lzma.open,
-    ".zst": lambda path: pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"),
+    ".zst": lambda file: pa.CompressedInputStream(file, "zstd"),
 }
 # All that is no letter, mark, digit or apostrophe becomes a space; white space is
 # left alone, which is faster. Outer apostrophes go later, once a distinct word.
@@ -92,7 +92,7 @@ def _visible_files(folder: Path) -> Iterator[Path]:
 
 def text_bytes(files: Iterable[Path]) -> int | None:
     """How many bytes files give, marks at their starts included; None: unknown."""
-    if any(file.suffix in _OPEN_PACKED or not file.is_file() for file in files):
+    if any(file.suffix in UNPACK or not file.is_file() for file in files):
         return None
     return sum(file.stat().st_size + 1 for file in files)
 
@@ -119,8 +119,8 @@ def open_source(source: str, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
             yield from _pieces(sys.stdin.buffer, "standard input", piece_bytes)
         return
     for path in source_files(source):
-        unpack = _OPEN_PACKED.get(path.suffix, partial(open, mode="rb"))
-        with _explained(str(path)), unpack(path) as stream:
+        unpack = UNPACK.get(path.suffix, nullcontext)
+        with _explained(str(path)), open(path, "rb") as file, unpack(file) as stream:
             yield from _pieces(stream, str(path), piece_bytes)
 
 

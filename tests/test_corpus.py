@@ -1,7 +1,6 @@
 """Encoding and its cache, against a few lines of plain Python."""
 
 import io
-import json
 import os
 import resource
 import sys
@@ -18,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgns_jax import corpus, corpus_cache, encoding
-from sgns_jax.corpus import load_corpus
+from sgns_jax.config import Config
+from sgns_jax.corpus import find_corpus, load_corpus
 from sgns_jax.text import open_source
 from sgns_jax.types import SENTENCE_END, InputError
 
@@ -131,6 +131,22 @@ def test_encoded_once(source, tmp_path, monkeypatch):
     assert again.fingerprint == first.fingerprint
 
 
+def test_what_is_encoded_is_found_without_reading(source, tmp_path, monkeypatch):
+    cache, settings = tmp_path / "cache", vars(Config()) | {"min_count": 1}
+    settings = {name: settings[name] for name in corpus.SETTINGS}
+    assert find_corpus(source, cache, **settings) is None
+    want = load_corpus(source, cache, **settings)
+    monkeypatch.delattr(corpus, "open_source")  # reading would fail
+    found = find_corpus(source, cache, **settings)
+    assert found.tokens.tolist() == want.tokens.tolist()
+    assert found.fingerprint == want.fingerprint and found.raw_words == want.raw_words
+    for name, other in (("min_count", 2), ("tokenizer", "letters")):
+        assert find_corpus(source, cache, **settings | {name: other}) is None
+    tokens = cache / "tokens.int32"
+    tokens.write_bytes(flip(tokens.read_bytes()))
+    assert find_corpus(source, cache, **settings) is None
+
+
 def cut(data: bytes) -> bytes:
     return data[:-4]
 
@@ -182,11 +198,10 @@ def test_other_text_or_settings_are_encoded_anew(source, tmp_path):
 def test_a_failed_encoding_leaves_the_old_cache(source, tmp_path):
     cache = tmp_path / "cache"
     load_corpus(source, cache, min_count=2)
+    before = {path.name: path.read_bytes() for path in cache.iterdir()}
     with pytest.raises(InputError):
         load_corpus(source, cache, min_count=99)
-    assert len(list(cache.iterdir())) == 3
-    meta = json.loads((cache / "corpus.json").read_text())
-    assert meta["settings"]["min_count"] == 2
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
 
 
 class Killed(BaseException):

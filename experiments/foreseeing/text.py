@@ -1,39 +1,29 @@
 """The size of a text before it is read: as it is encoded, or from its beginning."""
 
-import bz2
-import gzip
-import json
-import lzma
 import math
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from sgns_jax.builtin_corpora import BUILT_IN
 from sgns_jax.config import Config
+from sgns_jax.corpus import SETTINGS, find_corpus
 from sgns_jax.text import (
     LINE_END,
     STDIN,
+    UNPACK,
     open_source,
     source_files,
     text_bytes,
     tokenize,
 )
+from sgns_jax.train import expected_kept
 from sgns_jax.types import InputError
-from sgns_jax.vocabulary import load_vocabulary
-from sgns_jax.window import keep_probability
 
 SAMPLE_BYTES = 64 << 20
 _PIECES = 8  #: of a sample, to see its vocabulary grow
-_PACKED = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-    ".zst": lambda file: pa.CompressedInputStream(file, "zstd"),
-}
 
 
 class Size(NamedTuple):
@@ -63,24 +53,14 @@ def size_of(config: Config, encoded: Path, sample_bytes: int = SAMPLE_BYTES) -> 
 
 
 def _as_encoded(config: Config, folder: Path) -> Size | None:
-    """The size that ``load_corpus`` wrote down; None if it did not with this config."""
-    try:
-        meta = json.loads((folder / "corpus.json").read_text())
-        if any(getattr(config, name) != x for name, x in meta["settings"].items()):
-            return None
-        raw_words = meta["corpus"]["raw_words"]
-        tokens = meta["corpus"]["kept_words"] + meta["corpus"]["sentences"] - 1
-        counts_V = load_vocabulary(folder / "vocabulary.tsv").counts
-    except (OSError, ValueError, KeyError):
+    """The size of what ``load_corpus`` would open; None if it would have to read."""
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    corpus = find_corpus(config.corpus, folder, **settings)
+    if corpus is None:
         return None
-    kept = _kept(config, counts_V) / raw_words
-    return Size(tokens, len(counts_V), raw_words, kept, 0, 0, "as it is encoded")
-
-
-def _kept(config: Config, counts_V: np.ndarray) -> float:
-    """Words that subsampling leaves."""
-    keep_V = keep_probability(counts_V, config.subsample, config.subsample_rule)
-    return float(np.dot(np.asarray(keep_V, np.float64), counts_V))
+    T, counts_V = len(corpus.tokens), corpus.vocabulary.counts
+    kept = expected_kept(config, counts_V) / corpus.raw_words
+    return Size(T, len(counts_V), corpus.raw_words, kept, 0, 0, "as it is encoded")
 
 
 def _from_sample(config: Config, sample_bytes: int) -> Size:
@@ -127,7 +107,7 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
         tokens=round(f * (kept_words + min(lines, kept_words))),
         vocabulary=V,
         raw_words=round(f * raw_words),
-        kept=_kept(config, counts_V) / raw_words,
+        kept=expected_kept(config, counts_V) / raw_words,
         tokens_to_read=round(f * (raw_words + lines)),
         distinct_words=distinct,
         known=f"about, by the first {read / 1e6:,.1f} of {total / 1e6:,.1f} MB",
@@ -148,8 +128,8 @@ def _unpacked_bytes(files: list[Path]) -> int:
     """Size of a text; one that is packed, by how far its first file's start expands."""
     if (total := text_bytes(files)) is not None:
         return total
-    first = next(file for file in files if file.suffix in _PACKED)
-    with open(first, "rb") as packed, _PACKED[first.suffix](packed) as stream:
+    first = next(file for file in files if file.suffix in UNPACK)
+    with open(first, "rb") as packed, UNPACK[first.suffix](packed) as stream:
         ratio = len(stream.read(16 << 20)) / max(packed.tell(), 1)
-    sizes = ((file.stat().st_size, file.suffix in _PACKED) for file in files)
+    sizes = ((file.stat().st_size, file.suffix in UNPACK) for file in files)
     return round(sum(size * (ratio if is_packed else 1) for size, is_packed in sizes))

@@ -14,7 +14,8 @@ from jax import Array
 from experiments.provenance import provenance
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
-from sgns_jax.train import SegmentMetrics, expected_kept
+from sgns_jax.segment import SegmentMetrics
+from sgns_jax.train import expected_kept
 from sgns_jax.types import InputError, Params
 from sgns_jax.vectors import WordVectors
 from sgns_jax.vocabulary import Vocabulary

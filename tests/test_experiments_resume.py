@@ -13,7 +13,7 @@ from experiments.workdir import MetricsLog, Workdir
 from sgns_jax import fit, load_corpus, make_trainer
 from sgns_jax.block import LossParts
 from sgns_jax.config import Config
-from sgns_jax.train import SegmentMetrics
+from sgns_jax.segment import SegmentMetrics
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 from tests.test_experiments_train import SMALL, Killed, run, text  # noqa: F401

@@ -14,7 +14,8 @@ from experiments import sweep
 from experiments.sweeping import measuring, picture, plan, report
 from sgns_jax.config import Config
 from sgns_jax.noise import alias_table, implied_distribution
-from sgns_jax.train import SegmentMetrics, make_trainer
+from sgns_jax.segment import SegmentMetrics
+from sgns_jax.train import make_trainer
 
 TINY = ["--dim=4", "--window=1", "--tokens=40000", "--workdir=w"]
 SMALL = {"dim": 4, "window": 1, "replicas": 1}  # the same settings for a Config

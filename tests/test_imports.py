@@ -21,7 +21,16 @@ ALLOWED = {
     "optimizers": {"types"},
     "step": {"types", "config", "loss", "noise", "window", "block", "optimizers"},
     "replicas": {"types", "optimizers", "step"},
-    "train": {"types", "config", "window", "block", "optimizers", "step", "replicas"},
+    "segment": {"types", "config", "block", "step"},
+    "train": {
+        "types",
+        "config",
+        "window",
+        "optimizers",
+        "step",
+        "segment",
+        "replicas",
+    },  # fmt: skip
     "plan": {"config", "train"},
     "grid": {"types", "config", "optimizers", "step", "train"},
     "checkpoint": {"types"},

@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec
 from sgns_jax import replicas, train
 from sgns_jax.block import LossParts
 from sgns_jax.optimizers import RowRmsState, make_optimizer
+from sgns_jax.segment import make_segment_run
 from sgns_jax.step import TrainState, make_sampling, make_step, run_keys
 from sgns_jax.types import Params
 from tests.test_train import CONFIG, corpus, fitted
@@ -125,7 +126,7 @@ def test_a_round_is_each_segment_alone_then_a_merge():
     trainer = train.make_trainer(config, counts, len(tokens))
     start = jax.tree.map(np.asarray, trainer.state)
     update = make_optimizer("adagrad", trainer.schedule)
-    run = jax.jit(train.make_segment_run(config, make_step(config, update)))
+    run = jax.jit(make_segment_run(config, make_step(config, update)))
     size = train.segment_size(config, len(tokens), 40)
     afters, pairs = [], 0
     for i in range(2):
@@ -172,7 +173,7 @@ def test_replicas_draw_noise_of_their_own():
     def step(state, keys, sampling, windows, starts_B, measured):
         return jax.random.key_data(keys.noise), LossParts(*jnp.zeros(2), 0)
 
-    run = train.make_segment_run(config, step)
+    run = make_segment_run(config, step)
     data = run_keys(0), make_sampling(config, np.ones(40)), corpus(300)[0]
     state = jax.random.key_data(run_keys(0).noise)
     first, again, second = (run(state, *data, i)[0] for i in (0, 0, 1))

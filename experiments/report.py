@@ -2,21 +2,13 @@
 
 import dataclasses
 import re
-import time
 from pathlib import Path
-
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-from jax import Array
 
 from experiments.provenance import provenance
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
-from sgns_jax.segment import SegmentMetrics
 from sgns_jax.train import expected_kept
-from sgns_jax.types import InputError, Params
+from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 from sgns_jax.vocabulary import Vocabulary
 
@@ -55,90 +47,6 @@ def check_run_flags(flags) -> None:
             f"eval_dir {flags.eval_dir} is no folder; give one with word-pair *.tsv "
             "files or analogies, or leave the flag out"
         )
-
-
-class Clock:
-    """Seconds of training, those of earlier sittings of the same run included."""
-
-    def __init__(self, before: float):
-        self._start = time.perf_counter() - before
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-
-class NotFinite(FloatingPointError):
-    """Training left the numbers: ``what`` happened, and what is to be done."""
-
-    def __init__(self, what: str):
-        self.what = what
-        super().__init__(
-            f"{what}; the last checkpoint is sound: go on from it at half the rate "
-            "with --on_nonfinite=halve, or begin anew in another --workdir with a "
-            "lower --learning_rate or fewer --blocks_per_step"
-        )
-
-
-def metrics_line(
-    done: int,
-    rounds: int,
-    config: Config,
-    schedule: optax.Schedule,
-    step: Array,
-    metrics: SegmentMetrics,
-    seconds: float,
-) -> dict:
-    """A line of metrics.jsonl.
-
-    Sums over replicas are in float64; losses are means over the positives that were
-    measured; steps are those of one replica.
-    """
-    positive, negative, measured = map(_total, metrics.loss)
-    return {
-        "round": done,
-        "epoch": config.epochs * done / rounds,
-        "step": int(step),
-        "seconds": seconds,
-        "learning_rate": float(schedule(step - 1)),
-        "pairs": int(_total(metrics.pairs)),
-        "loss": (positive + negative) / max(measured, 1),
-        "positive_loss": positive / max(measured, 1),
-        "negative_loss": negative / max(measured, 1),
-    }
-
-
-def _total(of_replicas: Array) -> float:
-    return float(np.sum(np.asarray(of_replicas, np.float64)))
-
-
-def not_finite(
-    step: int, rate: float, params: Params, vocabulary: Vocabulary
-) -> NotFinite:
-    """The error that names the step, the learning rate and the rows."""
-    tables = zip("vu", map(_bad_rows, params), strict=True)
-    rows = [
-        f"{name} of {vocabulary.words[bad[0]]!r}"
-        + (f" and {len(bad) - 1:,} more words" if len(bad) > 1 else "")
-        for name, bad in tables
-        if len(bad)
-    ]
-    return NotFinite(
-        f"training diverged: no finite number any more at step {step:,}, learning rate "
-        f"{rate:.3g}, in {', '.join(rows) or 'the loss'}"
-    )
-
-
-def all_finite(params: Params) -> bool:
-    return not any(len(_bad_rows(table)) for table in params)
-
-
-def _bad_rows(table_VD: Array) -> np.ndarray:
-    return np.flatnonzero(~np.asarray(_finite_rows(table_VD)))
-
-
-@jax.jit
-def _finite_rows(table_VD):
-    return jnp.all(jnp.isfinite(table_VD), axis=1)
 
 
 def speed(metrics: list[dict], rounds: int, config: Config, corpus: Corpus) -> dict:

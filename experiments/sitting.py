@@ -8,16 +8,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from tqdm import tqdm
 
-from experiments import report
+from experiments.rounds import NotFinite, Rounds, rounds_of
 from experiments.stopping import Stopping
 from experiments.workdir import Workdir
 from sgns_jax.checkpoint import Checkpoints
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
 from sgns_jax.step import TrainState
-from sgns_jax.train import Trainer, at_rate, fit, num_rounds
+from sgns_jax.train import Trainer, at_rate, fit
 
 #: How often ``--on_nonfinite=halve`` halves the learning rate before it gives up.
 MOST_HALVINGS = 3
@@ -35,8 +34,7 @@ class Run(NamedTuple):
 
     @property
     def rounds(self) -> int:
-        V = len(self.corpus.vocabulary)
-        return self.config.epochs * num_rounds(self.config, len(self.corpus.tokens), V)
+        return rounds_of(self.config, self.corpus)
 
 
 def train(run: Run, trainer: Trainer) -> tuple[TrainState, int]:
@@ -46,7 +44,7 @@ def train(run: Run, trainer: Trainer) -> tuple[TrainState, int]:
     the first round, so that a folder that cannot take one is known at once.
 
     Raises:
-      report.NotFinite: training left the numbers; the last checkpoint is sound.
+      NotFinite: training left the numbers; the last checkpoint is sound.
       KeyboardInterrupt: a signal came, and a checkpoint is written.
       InputError: a file cannot be written, no checkpoint can be read, or another
         process trains in the folder.
@@ -63,7 +61,7 @@ def train(run: Run, trainer: Trainer) -> tuple[TrainState, int]:
             rate = trainer.model.learning_rate
             try:
                 return _sit(run, trainer, saved, first), _halvings(run, rate)
-            except report.NotFinite as error:
+            except NotFinite as error:
                 if not run.halve or _halvings(run, rate) == MOST_HALVINGS:
                     raise
                 print(f"{error.what}; halving the learning rate", file=sys.stderr)
@@ -96,58 +94,27 @@ def _warn(line: str) -> None:
 
 
 def _sit(run: Run, trainer: Trainer, saved: Checkpoints, first: int) -> TrainState:
-    config, corpus, rounds = run.config, run.corpus, run.rounds
-    words_per_round = config.epochs * corpus.raw_words / rounds
     state, rate = _content(trainer)
-    begun = int(state.step)  # at the begin of the round to be reported next
-    log = run.workdir.open_metrics(first)
-    clock = report.Clock(log.seconds)
-    bar = tqdm(
-        total=config.epochs * corpus.raw_words,
-        initial=round(first * words_per_round),
-        unit="word",
-        unit_scale=True,
-        desc="training",
-        mininterval=0.5,
-    )
-
-    def report_round(done, step, metrics, checkpoint=False):
-        nonlocal begun
-        line = report.metrics_line(
-            done, rounds, config, trainer.schedule, step, metrics, clock.seconds()
-        )
-        if not math.isfinite(line["loss"]):
-            bad = begun + 1 + int(jnp.min(metrics.finite_steps))
-            raise not_finite(bad)
-        log.write(line | {"checkpoint": checkpoint})
-        bar.set_postfix_str(
-            f"loss={line['loss']:.3f} lr={line['learning_rate']:.2g}", refresh=False
-        )
-        bar.update(round(done * words_per_round) - bar.n)
-        begun = line["step"]
-
-    def not_finite(step):
-        at = float(trainer.schedule(step - 1))
-        return report.not_finite(step, at, state.params, corpus.vocabulary)
-
-    with log, bar, Stopping() as stopping:
-        pending, last_save = None, time.perf_counter()
-        for done, state, metrics in fit(config, trainer, corpus.tokens, first):
-            # The device works on this round while the one before is reported.
-            if pending:
-                report_round(*pending)
-            pending = done, jnp.copy(state.step), metrics
+    with (
+        run.workdir.open_metrics(first) as log,
+        Rounds(run.config, run.corpus, trainer, first, log) as rounds,
+        Stopping() as stopping,
+    ):
+        untold, last_save = None, time.perf_counter()
+        for done, state, metrics in fit(run.config, trainer, run.corpus.tokens, first):
+            # The device works on this round while the one before is told of.
+            if untold:
+                rounds.tell(*untold, state.params)
+            untold = done, jnp.copy(state.step), metrics
             due = time.perf_counter() - last_save >= run.checkpoint_seconds
-            if due or done == rounds or stopping.asked:
+            if due or done == run.rounds or stopping.asked:
                 # What a checkpoint has done is in the metrics before it is saved.
-                report_round(*pending, checkpoint=True)
-                pending = None
-                if not report.all_finite(state.params):
-                    raise not_finite(begun)
+                rounds.tell(*untold, state.params, checkpoint=True)
+                untold = None
                 log.sync()
                 saved.save(done, (state, rate))
                 last_save = time.perf_counter()
             if stopping.asked:
                 saved.wait()
-                raise stopping.asked(f"stopped after round {done} of {rounds}")
+                raise stopping.asked(f"stopped after round {done} of {run.rounds}")
     return state

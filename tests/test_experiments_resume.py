@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import report, sitting, train
+from experiments import report, rounds, sitting, train
 from experiments.workdir import MetricsLog, Workdir
 from sgns_jax import fit, load_corpus, make_trainer
 from sgns_jax.block import LossParts
@@ -185,7 +185,7 @@ def metrics_line(positive, negative, pairs):
     loss = LossParts(jnp.float32(positive), jnp.float32(negative), jnp.int32(pairs))
     metrics = SegmentMetrics(loss, jnp.int32(20 * pairs), jnp.int32(8))
     schedule = (0.1 * jnp.arange(10)).__getitem__
-    return report.metrics_line(
+    return rounds.metrics_line(
         3, 8, Config(epochs=4), schedule, jnp.int32(8), metrics, 2.5
     )
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 from tqdm import tqdm
 
-from experiments import cli, sitting, train
+from experiments import cli, rounds, sitting, train
 from experiments.stopping import Stopping, Terminated
 from tests.test_experiments_train import ROOT, SMALL, run, text  # noqa: F401
 
@@ -59,7 +59,7 @@ def test_training_that_is_stopped_loses_nothing(
     settings = [f"--corpus={text}", *SMALL, "--checkpoint_seconds=3600"]
     run(*settings, f"--workdir={tmp_path / 'whole'}")
     fit = sitting.fit
-    monkeypatch.setattr(sitting, "tqdm", functools.partial(tqdm, disable=True))
+    monkeypatch.setattr(rounds, "tqdm", functools.partial(tqdm, disable=True))
 
     def interrupted(*arguments):
         for done, *rest in fit(*arguments):

@@ -44,6 +44,7 @@ def test_a_sample_foretells_the_text_and_its_encoded_form_says_it(text, tmp_path
         assert about.tokens_to_read > about.tokens and "about" in about.known
     whole = size_of(config, tmp_path / "none")
     assert (whole.vocabulary, whole.raw_words) == (V, 100_000)
+    assert "the first" in about.known and "by all of its" in whole.known
     exact = size_of(config, tmp_path / "corpus")
     assert (exact.tokens, exact.vocabulary, exact.raw_words) == (T, V, 100_000)
     assert exact.tokens_to_read == exact.distinct_words == 0

@@ -181,6 +181,24 @@ def test_speed_counts_raw_words_and_losses_the_last_epoch():
     }  # fmt: skip
 
 
+def test_a_result_tells_what_each_rule_dropped(tmp_path):
+    """12 words: a 5, b 3, c 2 and d, e once each."""
+    source = tmp_path / "text.txt"
+    source.write_text("a a a b b c d\na a b c e\n")
+    corpus = load_corpus(source, tmp_path / "c", min_count=2, max_vocabulary=2)
+    config = Config(subsample=0.1, subsample_rule="paper", seed=7)
+    got = report.result(config, corpus)
+    assert (got["raw_words"], got["kept_words"], got["seed"]) == (12, 8, 7)
+    assert (got["dropped_by_min_count"], got["dropped_by_max_vocabulary"]) == (2, 2)
+    want = sum(n * (1 - np.sqrt(0.1 * 8 / n)) for n in (5, 3))  # keeps √(t/f)
+    assert got["dropped_by_subsampling_expected"] == pytest.approx(want, rel=1e-6)
+    assert got["corpus_fingerprint"] == corpus.fingerprint
+    assert "experiments.train" in got["command"] and got["device"]
+    assert {"commit", "versions", "machine", "configuration"} <= got.keys()
+    none = report.result(dataclasses.replace(config, subsample=0), corpus)
+    assert none["dropped_by_subsampling_expected"] == 0
+
+
 def metrics_line(positive, negative, pairs):
     loss = LossParts(jnp.float32(positive), jnp.float32(negative), jnp.int32(pairs))
     metrics = SegmentMetrics(loss, jnp.int32(20 * pairs), jnp.int32(8))

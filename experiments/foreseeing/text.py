@@ -100,6 +100,7 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
             f"the first {read:,} bytes of {config.corpus} hold fewer than two words "
             f"{config.min_count} times; give a lower --min_count or more text"
         )
+    part = "all of its" if read == total else f"the first {read / 1e6:,.1f} of"
     raw_words, kept_words = counts.total(), int(counts_V.sum())
     if config.sentence_length:
         lines += kept_words // config.sentence_length
@@ -110,7 +111,7 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
         kept=expected_kept(config, counts_V) / raw_words,
         tokens_to_read=round(f * (raw_words + lines)),
         distinct_words=distinct,
-        known=f"about, by the first {read / 1e6:,.1f} of {total / 1e6:,.1f} MB",
+        known=f"about, by {part} {total / 1e6:,.1f} MB",
     )
 
 

@@ -3,6 +3,7 @@
     python -m experiments.faults --part=soak --minutes=60
     python -m experiments.faults --part=large --gigabytes=20
     python -m experiments.faults --part=cost
+    python -m experiments.faults --part=texts --corpus=FILE_OR_FOLDER
 
 soak: trains on a text that has everything a reader must cope with, once left alone,
 then again and again disturbed: killed, asked to stop or interrupted at random times,
@@ -17,11 +18,14 @@ of the text's first part, which fits in memory.
 cost: trains with a checkpoint a second and with none, in turns, and says what one
 costs of the minute that is between two by default.
 
-Everything is done to processes of experiments.train, as a user starts them. Writes
-into the work folder:
+texts: reads each file, and each row of a .tsv file, and compares words, lines and bytes
+with those that a few lines of Python find; then writes the words as vectors in each
+format and reads them again.
 
-    faults_soak.json, faults_large.json, faults_cost.json
-                                every sitting, and the verdicts
+Trainings are processes of experiments.train, as a user starts them. Writes into the
+work folder:
+
+    faults_PART.json            every sitting or text, and the verdicts
     faults_soak.png             rounds done and memory over time
 
 The exit status is 0 if every verdict holds. Close other programs first.
@@ -36,16 +40,26 @@ from absl.flags import FlagValues
 from tqdm import tqdm
 
 from experiments import cli
-from experiments.faulting import cost, large, picture, report, soak, verdicts, zipf
+from experiments.faulting import (
+    cost,
+    large,
+    picture,
+    reading,
+    report,
+    soak,
+    verdicts,
+    zipf,
+)
 from experiments.faulting.child import TrainingFailed
 from experiments.provenance import provenance
 from experiments.workdir import Workdir
+from sgns_jax.builtin_corpora import BUILT_IN
 from sgns_jax.types import InputError
 
 SCRIPT = cli.Script(__doc__)
 SCRIPT.define(
     "Run", str, "part", "soak", "What is done; each has a result of its own.",
-    "soak | large | cost",
+    "soak | large | cost | texts",
 )  # fmt: skip
 SCRIPT.define(
     "Run", int, "seed", 0, "Of the texts, and of times and kinds of faults.", ">= 0"
@@ -71,8 +85,11 @@ SCRIPT.define(
     "How long each text is trained on, in all; then training is asked to stop.",
     "> 0",
 )  # fmt: skip
-SCRIPT.define("Cost", str, "corpus", "pydoc", "As that of experiments.train.", "a text")
-SCRIPT.define("Cost", int, "epochs", 10, "As that of experiments.train.", ">= 1")
+SCRIPT.define(
+    "Cost, texts", str, "corpus", "pydoc", "As that of experiments.train.",
+    "a text; several for texts",
+)  # fmt: skip
+SCRIPT.define("Cost, texts", int, "epochs", 10, "Of cost.", ">= 1")
 
 
 def main(flags: FlagValues) -> int:
@@ -83,7 +100,7 @@ def main(flags: FlagValues) -> int:
         if not flags[name].value >= low:
             raise InputError(f"{name} must be >= {low}, got {flags[name].value}")
     if flags.part not in PARTS:
-        raise InputError(f"part must be soak, large or cost, got {flags.part!r}")
+        raise InputError(f"part must be soak, large, cost or texts, got {flags.part!r}")
     try:
         holds = PARTS[flags.part](flags, Workdir(flags.workdir))
     except TrainingFailed as error:
@@ -175,6 +192,28 @@ def run_cost(flags: FlagValues, workdir: Workdir) -> bool:
     return all(one["holds"] for one in result["verdicts"])
 
 
+def run_texts(flags: FlagValues, workdir: Workdir) -> bool:
+    """Reads every text; do all verdicts hold?"""
+    folder = workdir.path("texts")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    built_in = flags.corpus in BUILT_IN
+    source = str(BUILT_IN[flags.corpus]()) if built_in else flags.corpus
+    records = []
+    with tqdm(unit=" texts", leave=False, desc="reading") as bar:
+        for file, row, path in reading.texts(source, folder):
+            bar.set_postfix_str(f"{file} {row}")
+            names = {"file": file, "row": row}
+            records.append(names | reading.check(path, folder / "read"))
+            bar.update()
+    shutil.rmtree(folder)
+    result = provenance("faults") | {"files": reading.summarise(records)}
+    result["verdicts"] = [one._asdict() for one in verdicts.of_texts(result["files"])]
+    workdir.write_json("faults_texts.json", result)
+    print(report.texts(result))
+    return all(one["holds"] for one in result["verdicts"])
+
+
 def write_text(path: Path, num_bytes: int, seed: int) -> float:
     """Makes a text, with a bar; the seconds it took."""
     began = time.perf_counter()
@@ -185,7 +224,7 @@ def write_text(path: Path, num_bytes: int, seed: int) -> float:
     return time.perf_counter() - began
 
 
-PARTS = {"soak": run_soak, "large": run_large, "cost": run_cost}
+PARTS = {"soak": run_soak, "large": run_large, "cost": run_cost, "texts": run_texts}
 
 if __name__ == "__main__":
     SCRIPT.run(main)

@@ -1,11 +1,15 @@
 """What a soak keeps count of, the texts it makes and the damage it does."""
 
 import copy
+import dataclasses
+import gzip
 import json
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -19,6 +23,7 @@ from experiments.faulting import (
     large,
     losses,
     picture,
+    reading,
     report,
     soak,
     texts,
@@ -388,3 +393,62 @@ def test_a_checkpoint_costs_what_it_adds():
     (verdict,) = verdicts.of_cost(result | {"share_by_default": 0.021})
     assert not verdict.holds
     assert "A checkpoint of 5 MB costs 0.20 s." in report.cost(result)
+
+
+LANGUAGES = (
+    b"eng\tAll human beings\xc2\xa0are born\n"
+    b"dzo\t\xe0\xbd\xa0\xe0\xbd\x82\xe0\xbe\xb2\xe0\xbd\xbc\n"  # no spaces at all
+    b"bad\tcut \xe2\x82 and \xef\xbf\xbd kept"
+)
+
+
+def texts_part(source, workdir, monkeypatch, capsys):
+    arguments = ["faults", "--part=texts", f"--corpus={source}", f"--workdir={workdir}"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with suppress(SystemExit):
+        faults.SCRIPT.run(faults.main)
+    result = json.loads((workdir / "faults_texts.json").read_text())
+    return result, capsys.readouterr().out
+
+
+def test_every_text_and_row_is_read_whole(tmp_path, monkeypatch, capsys):
+    source = tmp_path / "texts"
+    source.mkdir()
+    (source / "languages.tsv").write_bytes(LANGUAGES)
+    (source / "a b.gz").write_bytes(gzip.compress(b"\xef\xbb\xbfone two\n\n\rone"))
+    result, out = texts_part(source, tmp_path / "w", monkeypatch, capsys)
+    assert all(one["holds"] for one in result["verdicts"])
+    held = dict.fromkeys(reading.CHECKS, 3)
+    assert result["files"] == [
+        {"file": "a b.gz", "texts": 1, "bytes": 13, "words": 3, "replaced": 0,
+         "held": dict.fromkeys(reading.CHECKS, 1), "failed": []},
+        {"file": "languages.tsv", "texts": 3, "bytes": len(LANGUAGES), "words": 14,
+         "replaced": 1, "held": held, "failed": []},
+    ]  # fmt: skip
+    assert max(map(len, out.splitlines())) <= 80 and "4 of 4" in out
+    assert [p.name for p in (tmp_path / "w").iterdir()] == ["faults_texts.json"]
+
+
+@pytest.mark.parametrize("fault", reading.CHECKS)
+def test_each_fault_of_reading_is_found(fault, tmp_path, monkeypatch, capsys):
+    """A reader that adds a word, counts wrong, or forgets; an export that changes."""
+
+    def faulty(*arguments, **settings):
+        read = load_corpus(*arguments, **settings)
+        if fault == "words":
+            read = dataclasses.replace(read, tokens=np.append(read.tokens, [-1, 0]))
+        if fault == "bytes":
+            read = dataclasses.replace(read, bytes_read=read.bytes_read - 1)
+        if fault == "replaced":
+            read = dataclasses.replace(read, replaced_bytes=read.replaced_bytes + 1)
+        return read
+
+    if fault == "export":
+        monkeypatch.setattr(reading.WordVectors, "load", lambda path: Mock(words=()))
+    monkeypatch.setattr(reading, "load_corpus", faulty)
+    source = tmp_path / "languages.tsv"
+    source.write_bytes(LANGUAGES)
+    result, out = texts_part(source, tmp_path / "w", monkeypatch, capsys)
+    failed = {key for key, n in result["files"][0]["held"].items() if n != 3}
+    assert failed == {fault} and result["files"][0]["failed"] == ["eng", "dzo", "bad"]
+    assert "failed: dzo" in out and "NO" in out

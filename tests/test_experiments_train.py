@@ -69,8 +69,9 @@ def test_the_device_fills_what_the_flags_leave_open(run, monkeypatch, flags, wan
 
 def test_everything_is_there_at_the_end(run, text, tmp_path):
     work = tmp_path / "work"
-    status, out, _ = run(f"--corpus={text}", f"--workdir={work}", *SMALL)
+    status, out, err = run(f"--corpus={text}", f"--workdir={work}", *SMALL)
     assert status == 0
+    assert "training: 100%" in err and "6.00k/6.00k" in err  # words of two epochs
     for name in ("vectors.txt", "result.json", "metrics.jsonl", "loss.png", "map.png"):
         assert (work / name).stat().st_size > 0
         assert name in out or name in ("result.json", "metrics.jsonl")

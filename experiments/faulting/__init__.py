@@ -10,6 +10,8 @@ In reading order:
     disturbing.py  the sittings of a run: when, what, and what it cost
     soak.py        a training left alone, then disturbed again and again
     large.py       a text larger than memory against one that fits
+    cost.py        trainings with many checkpoints against some with none
+    reading.py     a text against what a few lines of Python find in it
     verdicts.py    what must hold, what was measured
     report.py      tables
     picture.py     rounds done and memory over time

@@ -1,4 +1,4 @@
-"""The tables of the two parts."""
+"""The table of each part."""
 
 import statistics
 
@@ -74,3 +74,15 @@ def cost(result: dict) -> str:
         f"{result['seconds_a_checkpoint']:.2f} s."
     )
     return "\n".join([*lines, "", verdicts.table(verdicts.of_cost(result))])
+
+
+def texts(result: dict) -> str:
+    """What each file holds, and its texts that failed; the verdicts."""
+    lines = [f"{'':<34}{'texts':>7}{'MB':>9}{'words':>13}{'not UTF-8':>11}"]
+    for one in result["files"]:
+        lines.append(
+            f"{one['file']:<34}{one['texts']:>7}{one['bytes'] / 1e6:>9.1f}"
+            f"{one['words']:>13,}{one['replaced']:>11,}"
+        )
+        lines += [f"  failed: {row}".rstrip(": ") for row in one["failed"]]
+    return "\n".join([*lines, "", verdicts.table(verdicts.of_texts(result["files"]))])

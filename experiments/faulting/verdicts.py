@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from experiments.faulting import losses
+from experiments.faulting import losses, reading
 from experiments.faulting.damage import KILL
 
 #: Peaks of processes that do the same differ by some percent with what the allocator
@@ -149,6 +149,17 @@ def of_cost(result: dict) -> list[Verdict]:
             share <= CHECKPOINT_SHARE,
         )
     ]
+
+
+def of_texts(files: list[dict]) -> list[Verdict]:
+    """The verdicts on texts that were read, file by file."""
+    number = sum(one["texts"] for one in files)
+    verdicts = []
+    for key, what in reading.CHECKS.items():
+        good = sum(one["held"][key] for one in files)
+        holds = good == number > 0
+        verdicts.append(Verdict(what, f"{good} of {number}", "all", holds))
+    return verdicts
 
 
 def table(verdicts: list[Verdict]) -> str:

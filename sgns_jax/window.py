@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from sgns_jax.types import SENTENCE_END
@@ -46,10 +47,12 @@ def keep_probability(counts: Array, threshold: float, rule: SubsampleRule) -> Ar
     """
     if rule not in ("word2vec", "paper"):
         raise ValueError(f"rule must be 'word2vec' or 'paper', got {rule!r}")
-    counts = jnp.asarray(counts, jnp.float32)
-    ratio = threshold * jnp.sum(counts) / jnp.maximum(counts, 1)
-    keep = jnp.sqrt(ratio) + (ratio if rule == "word2vec" else 0)
-    return jnp.where(threshold > 0, jnp.minimum(keep, 1), 1)
+    # On the host, in float64: every device then keeps the same tokens.
+    counts = np.asarray(counts, np.float64)
+    ratio = threshold * counts.sum() / np.maximum(counts, 1)
+    keep = np.sqrt(ratio) + (ratio if rule == "word2vec" else 0)
+    keep = np.minimum(keep, 1) if threshold > 0 else np.ones_like(keep)
+    return jnp.asarray(keep, jnp.float32)
 
 
 def subsample(key: Array, segment_T: Array, keep_V: Array) -> KeptTokens:

@@ -107,6 +107,12 @@ def give(monkeypatch, device, host, disk):
         monkeypatch.setattr(room, name, lambda *_, value=value: value)
 
 
+def test_training_has_the_memory_of_its_device_or_of_the_machine(monkeypatch):
+    for device, host in (None, 7), (5, 7):
+        give(monkeypatch, device, host, 0)
+        assert room.training_memory() == (device or host)
+
+
 def test_refused_is_what_no_program_could_do_with_and_no_byte_more(
     tmp_path, monkeypatch
 ):

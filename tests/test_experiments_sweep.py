@@ -147,7 +147,7 @@ def test_an_interrupted_sweep_goes_on(run, asked, monkeypatch):
     assert len(asked) == 9
 
 
-def test_points_that_do_not_fit_are_left_out(run, asked):
+def test_points_that_do_not_fit_are_left_out(run, asked, monkeypatch):
     needed = measuring.needed_bytes(a_point(100, dim=4)) / 1e9
     status, out, _ = run(*VOCABULARY, f"--memory_gb={needed - 1e-9}")
     assert status == 0 and "Left out: vocabulary=100 needs 0.00 GB of memory" in out
@@ -157,6 +157,8 @@ def test_points_that_do_not_fit_are_left_out(run, asked):
     assert result()["left_out"][0]["needed_bytes"] == round(1e9 * needed)
     run(*VOCABULARY, f"--memory_gb={needed}")
     assert {point.vocabulary for point in asked} == {40, 100}
+    monkeypatch.setattr(sweep, "training_memory", lambda: 1e9 * needed / 0.75 - 2)
+    assert "Left out: vocabulary=100" in run(*VOCABULARY)[1]  # 3/4 of it are filled
     status, _, err = run(*VOCABULARY, "--memory_gb=1e-9")
     assert status == 2 and "error: the base, vocabulary=40 needs" in err
 

@@ -269,6 +269,40 @@ def test_bits_do_not_depend_on_the_number_of_threads():
     assert len(set(hashes)) == 1 and len(hashes[0]) == 64
 
 
+def numbers(config):
+    """Each epoch's loss, each round's pairs and both tables of a training."""
+    tokens, counts = corpus(10_000)
+    trainer = train.make_trainer(config, counts, len(tokens))
+    losses, pairs = [], []
+    for _, state, metrics in train.fit(config, trainer, tokens):  # noqa: B007
+        losses.append(mean_loss(metrics))
+        pairs.append(int(metrics.pairs[0]))
+    epochs = np.reshape(losses, (config.epochs, -1)).mean(axis=1)
+    return epochs, pairs, jax.tree.map(np.asarray, state.params)
+
+
+def test_other_devices_and_programs_train_alike(monkeypatch):
+    """README's tolerance. Another program stands for a device that is not there.
+
+    It adds up in another order; what bfloat16 makes of that grows with the steps.
+    """
+    config = dataclasses.replace(CONFIG, epochs=3, dim=32)
+    here, cpus = numbers(config), jax.devices("cpu")
+    monkeypatch.setattr(jax, "devices", lambda: cpus)
+    there = [numbers(config)]
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        there.append(numbers(config))
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+    for losses, pairs, params in there:
+        assert pairs == here[1]  # the draws are equal, bit for bit
+        np.testing.assert_allclose(losses, here[0], rtol=1e-4)
+        for mine, theirs in zip(here[2], params, strict=True):
+            assert np.linalg.norm(mine - theirs) <= 0.01 * np.linalg.norm(mine)
+    assert np.any(there[0][2].w_in != there[1][2].w_in)  # or one program ran twice
+
+
 @pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
 def test_no_step_copies_or_fills_what_has_a_row_for_each_word(optimizer):
     """Read out of the compiled program: V = 12,345 stands for a very large one."""

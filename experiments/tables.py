@@ -19,6 +19,7 @@ from experiments import cli, fuzz, sessions, side_by_side
 from experiments.ablating import statistics
 from experiments.ablating import summary as ablation_summary
 from experiments.benchmarking import tables as benchmark_tables
+from experiments.faulting import report as faults_report
 from experiments.profiling import tables as profile_tables
 from experiments.report import neighbour_table
 from experiments.sweeping import report as sweep_report
@@ -303,7 +304,31 @@ def factorization() -> str:
 def fuzzing() -> str:
     """What came of damaged and lying files, a line a reader and engine."""
     (run,) = _results("fuzz.json")
-    return f"```\n{fuzz.report(run['runs'])}\n```"
+    return _printed(fuzz.report(run["runs"]))
+
+
+def soak() -> str:
+    """What an hour of faults cost, as the command prints it."""
+    (run,) = _results("faults_soak.json")
+    return _printed(faults_report.soak(run))
+
+
+def large_text() -> str:
+    """Training on a text larger than memory, as the command prints it."""
+    (run,) = _results("faults_large.json")
+    return _printed(faults_report.large(run))
+
+
+def checkpoint_cost() -> str:
+    """What a checkpoint costs, as the command prints it."""
+    (run,) = _results("faults_cost.json")
+    return _printed(faults_report.cost(run))
+
+
+def any_text() -> str:
+    """Texts of many languages that were read whole, as the command prints it."""
+    (run,) = _results("faults_texts.json")
+    return _printed(faults_report.texts(run))
 
 
 PASSAGES = {
@@ -311,17 +336,21 @@ PASSAGES = {
     "ablation_by_default": ablation_by_default,
     "ablation_of_items": ablation_of_items,
     "ablation_of_sharing": ablation_of_sharing,
+    "any_text": any_text,
     "benchmark": benchmark,
+    "checkpoint_cost": checkpoint_cost,
     "estimator": estimator,
     "factorization": factorization,
     "fuzzing": fuzzing,
     "gradient": gradient,
+    "large_text": large_text,
     "many_models": many_models,
     "mutants": mutants,
     "walkthrough": walkthrough,
     "first_run": first_run,
     "profile": profile,
     "reading": reading,
+    "soak": soak,
     "sweep": sweep,
     "quality": quality,
     "variants": variants,

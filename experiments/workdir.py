@@ -147,6 +147,9 @@ def read_corpus(config: Config, workdir: Workdir) -> Corpus:
     with tqdm(unit="B", unit_scale=True, desc="reading", leave=False) as bar:
 
         def on_progress(done: int, total: int | None) -> None:
+            if done < bar.n:  # what was read is done; now it is encoded
+                bar.set_description("encoding", refresh=False)
+                bar.reset()
             bar.total = total
             bar.update(done - bar.n)
 

@@ -74,7 +74,8 @@ def load_corpus(
         lowercase: put words in lower case.
         sentence_length: cut sentences into parts of so many kept words; 0: never.
         on_progress: called with the bytes read so far and the bytes in all (None
-            where they are unknown: packed files, standard input).
+            where they are unknown: packed files, standard input); then again from
+            the begin with those of the ids.
         on_rebuild: called with one line where a cache is damaged, before the text
             is encoded again. What is opened is checked against its checksums.
 
@@ -107,14 +108,10 @@ def load_corpus(
         fields = None
     if fields is None:
         _refuse_cache_in_source(folder, source)
+        tell = on_progress or (lambda done, total: None)
         total = text_bytes(files) if files else None
         with corpus_cache.new_cache(folder) as new, _unchanged(source, files):
-            fields = _encode(
-                source,
-                settings,
-                new,
-                lambda done: on_progress and on_progress(done, total),
-            )
+            fields = _encode(source, total, settings, new, tell)
             corpus_cache.write_meta(new, key, fields)
     return _open(folder, fields)
 
@@ -192,7 +189,11 @@ def _unchanged(source: str, files: list[Path]) -> Iterator[None]:
 
 
 def _encode(
-    source: str, settings: dict, folder: Path, on_progress: Callable[[int], None]
+    source: str,
+    total: int | None,
+    settings: dict,
+    folder: Path,
+    on_progress: Callable[[int, int | None], None],
 ) -> dict[str, int | str]:
     """Writes tokens and vocabulary; returns the corpus's other fields."""
     digest = hashlib.sha256(json.dumps(settings).encode())
@@ -200,7 +201,10 @@ def _encode(
         tokenize, tokenizer=settings["tokenizer"], lowercase=settings["lowercase"]
     )
     raw = encoding.write_raw_ids(
-        _hashed(open_source(source), digest), split, folder, on_progress
+        _hashed(open_source(source), digest),
+        split,
+        folder,
+        lambda done: on_progress(done, total),
     )
     raw_words = sum(generation.words for generation in raw.generations)
     if not raw_words:
@@ -211,8 +215,13 @@ def _encode(
         encoding.count_words(raw), settings["min_count"], settings["max_vocabulary"]
     )
     save_vocabulary(vocabulary, folder / corpus_cache.VOCABULARY)
+    raw_bytes = raw.path.stat().st_size
     sentences = encoding.write_ids(
-        raw, vocabulary, folder / corpus_cache.TOKENS, settings["sentence_length"]
+        raw,
+        vocabulary,
+        folder / corpus_cache.TOKENS,
+        settings["sentence_length"],
+        lambda done: on_progress(done, raw_bytes),
     )
     kept = int(vocabulary.counts.sum())
     return {

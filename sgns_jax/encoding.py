@@ -120,7 +120,11 @@ def count_words(raw: RawText) -> Iterator[pa.Table]:
 
 
 def write_ids(
-    raw: RawText, vocabulary: Vocabulary, path: Path, sentence_length: int = 0
+    raw: RawText,
+    vocabulary: Vocabulary,
+    path: Path,
+    sentence_length: int,
+    on_progress: Callable[[int], None],
 ) -> int:
     """Writes a text as ids of the vocabulary, with ``SENTENCE_END`` between sentences.
 
@@ -129,6 +133,7 @@ def write_ids(
         vocabulary: the words to keep; the others are left out.
         path: the file to write, int32.
         sentence_length: cut sentences into parts of so many words; 0: never.
+        on_progress: called with the bytes of ``raw.path`` that are done.
 
     Returns:
         The number of sentences written.
@@ -137,7 +142,7 @@ def write_ids(
     unfinished = 0  # words of the last sentence seen so far
     held = np.array([], np.int32)  # a sentence end waits here until a word follows it
     with open(path, "wb") as file:
-        for ids in _kept_ids(raw, vocabulary):
+        for ids in _kept_ids(raw, vocabulary, on_progress):
             if sentence_length:
                 ids, unfinished = _cut(ids, sentence_length, unfinished)
             ids = np.concatenate([held, ids])
@@ -151,8 +156,11 @@ def write_ids(
     return int(sentences) + 1
 
 
-def _kept_ids(raw: RawText, vocabulary: Vocabulary) -> Iterator[np.ndarray]:
+def _kept_ids(
+    raw: RawText, vocabulary: Vocabulary, on_progress: Callable[[int], None]
+) -> Iterator[np.ndarray]:
     """The kept words of a text and all its sentence ends, chunk by chunk."""
+    done = 0
     kept = pa.array(vocabulary.words, pa.large_string())
     for tokens, _, parts in raw.generations:
         words = pa.Table.from_batches(parts)
@@ -163,6 +171,8 @@ def _kept_ids(raw: RawText, vocabulary: Vocabulary) -> Iterator[np.ndarray]:
         for chunk in _chunks(raw.path, tokens):
             ids = new_ids[chunk]
             yield ids[ids != _DROPPED]
+            done += chunk.nbytes
+            on_progress(done)
 
 
 def _cut(ids: np.ndarray, length: int, unfinished: int) -> tuple[np.ndarray, int]:

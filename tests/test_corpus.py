@@ -320,7 +320,8 @@ def test_standard_input_is_read_once(tmp_path, monkeypatch):
         min_count=1,
         on_progress=lambda done, total: calls.append((done, total)),
     )
-    assert calls[-1] == (8, None)
+    *_, read, written = calls
+    assert read == (8, None) and written[0] == written[1]
     pipe(b"")
     again = load_corpus("-", tmp_path / "cache", min_count=1)
     assert again.tokens.tolist() == first.tokens.tolist() == [0, 1, 0, 1]
@@ -340,7 +341,8 @@ def test_folders_end_sentences_at_file_ends(tmp_path):
     assert sentences_of(loaded) == [["a", "b"], ["b", "c"]]
 
 
-def test_progress(source, tmp_path):
+def test_progress(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(encoding, "_CHUNK_TOKENS", 10)
     calls = []
     load_corpus(
         source,
@@ -348,7 +350,12 @@ def test_progress(source, tmp_path):
         min_count=1,
         on_progress=lambda done, total: calls.append((done, total)),
     )
-    assert calls[-1] == (len(LINES) + 1, len(LINES) + 1)
+    begun = next(i for i, (done, _) in enumerate(calls) if done == 40)
+    read, written = calls[:begun], calls[begun:]
+    assert read == sorted(read) and read[-1] == (len(LINES) + 1, len(LINES) + 1)
+    (total,) = {total for _, total in written}
+    assert [done for done, _ in written] == [40, 80, total]  # 4 bytes an id
+    assert 80 < total < 120
 
 
 def test_bad_bytes_are_counted(source, tmp_path):

@@ -322,36 +322,85 @@ def test_without_a_finished_run_nothing_is_proven(soaked):
     assert not verdicts.of_soak(soaked)[0].holds
 
 
-def speeds(large_speed):
-    sittings = [
-        {"case": case, "sitting": n, "words_per_second": speed * (1 + n),
-         "exit_status": 143, "training_anonymous_bytes": 2e9,
-         "reading_anonymous_bytes": 1e9, "reading_bytes_per_second": 5e7}
-        for n in range(3) for case, speed in (("large", large_speed), ("small", 1e6))
-    ]  # fmt: skip
+def compared(large_rounds):
+    """What ``large.compare`` gives: 16 slices, the machine ever faster."""
+    case = {"reading_bytes_per_second": 5e7, "reading_anonymous_bytes": 1e9,
+            "anonymous_bytes": 2e9, "exit_status": 143}  # fmt: skip
+    cases = {
+        "large": case | {"words_per_round": 9e5},
+        "small": case | {"words_per_round": 1e6},
+    }
+    turns = (
+        ("large", large_rounds),
+        ("small", 10),
+        ("small", 10),
+        ("large", large_rounds),
+    )
+    slices = [
+        {"case": name, "seconds": 10.0, "rounds": rounds + n}
+        for n in range(4)
+        for name, rounds in turns
+    ]
+    measured = {"cases": cases, "slices": slices}
     result = {"texts": {"large": 2e10, "small": 5e8}, "limit_bytes": 3 * 10**9}
-    return result | {"sittings": sittings} | large.summarise(sittings)
+    return result | measured | large.summarise(measured)
 
 
 def test_the_large_text_is_judged():
-    good, slow, fat, failed = speeds(0.95e6), speeds(0.8e6), speeds(1e6), speeds(1e6)
+    good, slow, fat, failed = compared(11), compared(9), compared(11), compared(11)
     fat["peak_anonymous_bytes"] = 4e9
-    failed["sittings"][4]["exit_status"] = 1
-    assert good["ratio"] == pytest.approx(0.95)
-    assert good["words_per_second"] == pytest.approx({"large": 1.9e6, "small": 2e6})
+    failed["cases"]["small"]["exit_status"] = 1
+    assert good["words_per_second"] == pytest.approx(
+        {"large": 1.125e6, "small": 1.15e6}
+    )
+    assert good["ratio"] == pytest.approx(1.125 / 1.15)
+    first, *_, last = good["words_per_second_of_parts"]
+    assert first == pytest.approx({"large": 0.99e6, "small": 1e6})
+    assert last == pytest.approx({"large": 1.26e6, "small": 1.3e6})
     holds = [[v.holds for v in verdicts.of_large(x)] for x in (good, slow, fat, failed)]
     yes, no = True, False
     assert holds == [[yes] * 3, [no, yes, yes], [yes, no, yes], [yes, yes, no]]
     assert max(map(len, report.large(good).splitlines())) <= 80
 
 
-def test_speed_is_of_the_rounds_of_a_sitting(tmp_path):
-    (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus/corpus.json").write_text('{"corpus": {"raw_words": 1000}}')
-    lines = [{"epoch": n / 4, "seconds": 10.0 + n if n > 2 else n} for n in range(1, 8)]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (tmp_path / "metrics.jsonl").write_text(text)
-    assert large.words_per_second(Workdir(str(tmp_path)), 2) == pytest.approx(250)
+TRAINING = """
+for last; do :; done; work=${last#--workdir=}; mkdir -p $work/corpus; sleep 0.6
+echo '{"corpus": {"raw_words": 1000}}' > $work/corpus/corpus.json
+echo tokens > $work/corpus/tokens.int32
+trap 'exit 143' TERM; sleep 0.6; n=0
+while :; do
+  n=$((n + 1)); echo '{"round": '$n', "epoch": '$n.0'}' >> $work/metrics.jsonl
+  sleep 0.01
+done"""
+
+
+def test_two_trainings_take_turns(python, tmp_path, monkeypatch):
+    python(TRAINING).__exit__()
+    monkeypatch.setattr(large, "SLICE_SECONDS", 0.2)
+    cases = []
+    for name, limit in (("large", 10**9), ("small", None)):
+        (tmp_path / f"{name}.txt").write_text("text")
+        (tmp_path / name).mkdir()
+        cases.append(
+            large.Case(
+                name, tmp_path / f"{name}.txt", Workdir(str(tmp_path / name)), limit
+            )
+        )
+    told = set()
+    measured = large.compare(tuple(cases), 0.4, told.add)
+    assert [one["case"] for one in measured["slices"]] == [
+        "large", "small", "small", "large"
+    ]  # fmt: skip
+    assert all(one["rounds"] > 1 for one in measured["slices"])
+    for name, record in measured["cases"].items():
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        done = sum(x["rounds"] for x in measured["slices"] if x["case"] == name)
+        assert len(lines) - done < 10  # next to nothing while the other had its turn
+        assert record["exit_status"] == 143 and record["words_per_round"] == 1000
+        assert 0.4 < record["reading_seconds"] < 2 and record["anonymous_bytes"] > 0
+    assert (
+        "reading of the small text" in told and "training with the large text" in told
+    )
 
 
 def test_a_text_too_large_for_the_disk_is_refused(tmp_path):

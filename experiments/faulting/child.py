@@ -86,11 +86,12 @@ class Training:
                 self.trained_at = self.seconds()
             memory = memory_of(self._process.pid)
             if all(memory):  # not of one that ends this moment
-                self.samples.append(Sample(self.seconds(), self._rounds(), *memory))
+                self.samples.append(Sample(self.seconds(), self.rounds(), *memory))
             return True
         return False
 
-    def _rounds(self) -> int:
+    def rounds(self) -> int:
+        """Done, by its metrics."""
         return last_line(self.workdir / METRICS).get("round", 0)
 
     def check(self) -> None:
@@ -107,6 +108,13 @@ class Training:
     def _status(self) -> int:
         code = self._process.returncode
         return code if code >= 0 else 128 - code
+
+    def pause(self) -> None:
+        """Takes the processor from it; ``go_on`` gives it back."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def end(self, number: signal.Signals, patience: float) -> int:
         """Sends a signal, waits, and kills what is still there when patience is over.
@@ -149,7 +157,7 @@ class Training:
     def reported(self, rounds: int = 1) -> bool:
         """Have so many rounds been done since the process started?"""
         first = self.went_on_from()
-        return first is not None and self._rounds() >= first + rounds
+        return first is not None and self.rounds() >= first + rounds
 
 
 def memory_of(pid: int) -> tuple[int, int]:

@@ -1,20 +1,21 @@
 """A text larger than memory against one that fits."""
 
+import math
 import os
 import shutil
 import signal
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.faulting.child import PATIENCE, Training, read_metrics
+from experiments.faulting.child import PATIENCE, Sample, Training, read_metrics
 from experiments.workdir import Workdir
 from sgns_jax.types import InputError
 
-SITTINGS = 3  #: with each text, in turns
-ROUNDS = 4  #: of a sitting at least; its speed is that from the first one on
+SLICE_SECONDS = 10.0  #: one trains so long while the other is paused
+PARTS = 4  #: of the slices, whose speeds show how much these vary
 SMALL_BYTES = 5 * 10**8  #: the text that fits, or half the large one
 #: 4 bytes for each token, twice while they are counted, and a token has 5 letters.
 DISK = 3.0  #: times the text
@@ -55,67 +56,88 @@ def check_disk(folder: Path, num_bytes: int) -> None:
 
 def compare(
     cases: tuple[Case, Case], seconds: float, tell: Callable[[str], None]
-) -> list[dict]:
-    """Trains with each text in turns; a record for each sitting.
+) -> dict:
+    """Trains with both texts in turns, a few seconds each.
+
+    The machine is faster at one time than at another by more than what is to be seen.
+    So both processes are there all the time, and one is paused while the other trains.
 
     Args:
       cases: the large text and the small one.
       seconds: of training with each text in all.
       tell: called a few times a second with what goes on.
+
+    Returns:
+      ``cases``: what was seen of the reading and the end of each; ``slices``: who
+      trained for how many seconds, and the rounds it did.
     """
-    records = []
-    for number in range(SITTINGS):
+    with ExitStack() as stack:
+        trainings, read = [], []
         for case in cases:
-            record = _sit(case, number, seconds / SITTINGS, tell)
-            records.append({"case": case.name, "sitting": number} | record)
-    return records
+            flags = [f"--corpus={case.text.absolute()}", *FLAGS]
+            log = case.workdir.path("log.txt")
+            child = Training(flags, case.workdir.path(""), log, case.data_limit)
+            trainings.append(stack.enter_context(child))
+            read.append(_read(case, child, tell))
+            child.pause()
+        slices = []
+        for number in range(2 * math.ceil(seconds / SLICE_SECONDS)):
+            turn = (number + 1) // 2 % 2  # a b b a: a steady drift is the same for both
+            slices.append(_slice(cases[turn], trainings[turn], tell))
+        ends = [_end(*both) for both in zip(cases, trainings, strict=True)]
+    names = [case.name for case in cases]
+    records = (one | end for one, end in zip(read, ends, strict=True))
+    return {"cases": dict(zip(names, records, strict=True)), "slices": slices}
 
 
-def _sit(case: Case, number: int, seconds: float, tell: Callable[[str], None]) -> dict:
-    """Trains so many seconds, then asks to stop as a user would."""
-    encoded = case.workdir.path("corpus")
-    log = case.workdir.path(f"log_{number}.txt")
-    flags = [f"--corpus={case.text.absolute()}", *FLAGS]
-    reading_from, read_at, trained_from = None, None, None
-    with Training(flags, case.workdir.path(""), log, case.data_limit) as child:
-        while child.watch():
-            if not reading_from and encoded.exists():
-                reading_from = time.time()
-            if not read_at and (encoded / "corpus.json").exists():
-                read_at, sample = time.time(), len(child.samples)
-            if not trained_from and child.reported():
-                trained_from = time.time()
-                # Whatever the reading left in memory, training reads from the disk.
-                if case.data_limit:
-                    forget(encoded / "tokens.int32")
-            if trained_from and time.time() - trained_from >= seconds:
-                if child.reported(ROUNDS):
-                    break
-            phase = "training with" if trained_from else "reading"
-            tell(f"{phase} the {case.name} text")
-        child.check()
-        status = child.end(signal.SIGTERM, PATIENCE)
-    record = {
-        "exit_status": status,
-        "words_per_second": words_per_second(case.workdir, child.went_on_from()),
-        "training_anonymous_bytes": _most(child.samples[sample:]),
+def _read(case: Case, child: Training, tell: Callable[[str], None]) -> dict:
+    """Watches a training until its first round is done; what its reading took."""
+    encoded, began, done = case.workdir.path("corpus"), None, None
+    while child.watch() and not child.reported():
+        if not began and encoded.exists():
+            began = child.seconds()
+        if not done and (encoded / "corpus.json").exists():
+            done = child.seconds()
+        tell(f"{'first round' if done else 'reading'} of the {case.name} text")
+    child.check()
+    return {
+        "reading_seconds": done - began,
+        "reading_bytes_per_second": case.text.stat().st_size / (done - began),
+        "reading_anonymous_bytes": _most(x for x in child.samples if x.seconds < done),
     }
-    if number == 0:
-        num_bytes = case.text.stat().st_size
-        record |= {
-            "reading_seconds": read_at - reading_from,
-            "reading_bytes_per_second": num_bytes / (read_at - reading_from),
-            "reading_anonymous_bytes": _most(child.samples[:sample]),
-        }
-    return record
 
 
-def words_per_second(workdir: Workdir, first: int) -> float:
-    """Of the text, from the first round reported in this sitting to its last."""
+def _slice(case: Case, child: Training, tell: Callable[[str], None]) -> dict:
+    """Lets a training go on for a while."""
+    if case.data_limit:  # whatever the reading left in memory comes from the disk
+        forget(case.workdir.path("corpus") / "tokens.int32")
+    rounds, began = child.rounds(), time.perf_counter()
+    child.go_on()
+    while (left := began + SLICE_SECONDS - time.perf_counter()) > 0:
+        child.watch(left)
+        child.check()
+        tell(f"training with the {case.name} text")
+    child.pause()
+    seconds = time.perf_counter() - began
+    return {"case": case.name, "seconds": seconds, "rounds": child.rounds() - rounds}
+
+
+def _end(case: Case, child: Training) -> dict:
+    """Asks a training to stop as a user would."""
+    child.go_on()
+    status = child.end(signal.SIGTERM, PATIENCE)
+    return {
+        "exit_status": status,
+        "words_per_round": words_per_round(case.workdir),
+        "anonymous_bytes": _most(child.samples),
+    }
+
+
+def words_per_round(workdir: Workdir) -> float:
+    """Of the text."""
     raw_words = workdir.read_json("corpus/corpus.json")["corpus"]["raw_words"]
-    lines = read_metrics(workdir.path(""))[first:]
-    epochs, seconds = (lines[-1][x] - lines[0][x] for x in ("epoch", "seconds"))
-    return raw_words * epochs / seconds
+    last = read_metrics(workdir.path(""))[-1]
+    return raw_words * last["epoch"] / last["round"]
 
 
 def forget(path: Path) -> None:
@@ -125,25 +147,31 @@ def forget(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _most(samples: list) -> int:
+def _most(samples: Iterable[Sample]) -> int:
     return max((sample.anonymous_bytes for sample in samples), default=0)
 
 
-def summarise(records: list[dict]) -> dict:
-    """The speeds of both texts and their ratio, medians over the sittings."""
-    speeds = {
-        name: statistics.median(
-            r["words_per_second"] for r in records if r["case"] == name
-        )
-        for name in ("large", "small")
-    }
+def summarise(measured: dict) -> dict:
+    """The speeds of both texts and their ratio, of all slices and of parts of them."""
+    slices, cases = measured["slices"], measured["cases"]
+    length = -(-len(slices) // PARTS)
+    parts = [slices[at : at + length] for at in range(0, len(slices), length)]
+    speeds = _speeds(slices, cases)
     return {
         "words_per_second": speeds,
+        "words_per_second_of_parts": [_speeds(part, cases) for part in parts],
         "ratio": speeds["large"] / speeds["small"],
-        "peak_anonymous_bytes": max(
-            r.get(f"{phase}_anonymous_bytes", 0)
-            for r in records
-            if r["case"] == "large"
-            for phase in ("reading", "training")
-        ),
+        "peak_anonymous_bytes": cases["large"]["anonymous_bytes"],
+    }
+
+
+def _speeds(slices: list[dict], cases: dict[str, dict]) -> dict[str, float]:
+    """Words of the text a second, with each text."""
+
+    def total(name, key):
+        return sum(one[key] for one in slices if one["case"] == name)
+
+    return {
+        name: total(name, "rounds") * one["words_per_round"] / total(name, "seconds")
+        for name, one in cases.items()
     }

@@ -36,29 +36,25 @@ def soak(result: dict) -> str:
 
 
 def large(result: dict) -> str:
-    """The speeds of both texts, sitting by sitting; the verdicts."""
+    """What reading both texts took, the speeds of training; the verdicts."""
     lines = [f"{'':<26}{'large':>12}{'small':>12}"]
-    first = {one["case"]: one for one in result["sittings"] if one["sitting"] == 0}
+    cases = result["cases"]
 
     def row(what, form, values):
-        cells = "".join(f"{form.format(values[name]):>12}" for name in result["texts"])
+        cells = "".join(f"{form.format(values[name]):>12}" for name in cases)
         lines.append(f"{what:<26}{cells}")
 
     row("text, GB", "{:.2f}", {n: b / 1e9 for n, b in result["texts"].items()})
-    for what, name, unit in (
+    for what, key, unit in (
         ("read and encoded, MB/s", "reading_bytes_per_second", 1e6),
         ("  anonymous memory, GB", "reading_anonymous_bytes", 1e9),
-        ("  the same, training", "training_anonymous_bytes", 1e9),
+        ("the same in all", "anonymous_bytes", 1e9),
     ):
-        row(what, "{:.2f}", {n: one[name] / unit for n, one in first.items()})
-    for number in sorted({one["sitting"] for one in result["sittings"]}):
-        speeds = {
-            one["case"]: one["words_per_second"]
-            for one in result["sittings"]
-            if one["sitting"] == number
-        }
-        row(f"words/s, sitting {number + 1}", "{:,.0f}", speeds)
-    row("words/s, median", "{:,.0f}", result["words_per_second"])
+        row(what, "{:.2f}", {name: one[key] / unit for name, one in cases.items()})
+    parts = result["words_per_second_of_parts"]
+    for number, speeds in enumerate(parts, 1):
+        row(f"words/s, part {number} of {len(parts)}", "{:,.0f}", speeds)
+    row("words/s in all", "{:,.0f}", result["words_per_second"])
     return "\n".join([*lines, "", verdicts.table(verdicts.of_large(result))])
 
 

@@ -115,7 +115,7 @@ def of_large(result: dict) -> list[Verdict]:
     """The verdicts on a text larger than memory."""
     ratio = result["ratio"]
     peak, limit = result["peak_anonymous_bytes"], result["limit_bytes"]
-    statuses = {record["exit_status"] for record in result["sittings"]}
+    statuses = {one["exit_status"] for one in result["cases"].values()}
     return [
         Verdict(
             "words/s, of those with a text that fits",

@@ -65,7 +65,7 @@ def refuse_what_cannot_fit(
     Raises:
       InputError: memory or disk cannot hold the run.
     """
-    size = Size(num_tokens, vocabulary_size, 0, 0, 0, 0, "")
+    size = Size(num_tokens, vocabulary_size, 0, 0, "")
     _refuse(config, vocabulary_size, make_plan(config, size, workdir, 1))
 
 
@@ -81,7 +81,9 @@ def make_plan(config: Config, size: Size, workdir: Path, keep_checkpoints: int) 
         cores,
         each,
         host_bytes(V, size.distinct_words, each, cores),
-        disk_bytes(config, V, T, size.tokens_to_read, keep_checkpoints),
+        disk_bytes(
+            config, V, T, size.tokens_to_read, size.spilled_words, keep_checkpoints
+        ),
         free,
     )
 

@@ -22,7 +22,8 @@ from sgns_jax.text import LINE_END, Tokens
 from sgns_jax.types import SENTENCE_END
 from sgns_jax.vocabulary import COUNTED, Vocabulary
 
-_MAX_WORDS = 4 << 20  # distinct words of a generation: about 150 bytes each
+#: Distinct words of a generation; in memory, about 200 bytes each.
+MAX_WORDS = 4 << 20
 _MEAN_LETTERS = 64  # fewer words if they are longer: lines of Chinese, encoded data
 _PARTS = 64  # of a spilled generation; one part of all of them is in memory
 _NO_WORDS = {LINE_END: 0, "": 1}
@@ -69,7 +70,7 @@ def write_raw_ids(
             replaced_bytes += tokens.replaced_bytes
             on_progress(bytes_read)
             letters += sum(map(len, islice(reversed(ids), len(ids) - known)))
-            if len(ids) > _MAX_WORDS or letters > _MAX_WORDS * _MEAN_LETTERS:
+            if len(ids) > MAX_WORDS or letters > MAX_WORDS * _MEAN_LETTERS:
                 file.flush()
                 full = _counted(ids, path, range(start, file.tell() // 4))
                 generations.append(_spilled(full, folder))

@@ -24,6 +24,7 @@ _SAMPLING_ARRAYS = 3  #: of V numbers: keep probability, the noise's two
 #: Measured: Python, JAX and what XLA's compiler leaves behind; a text being read.
 _PROGRAM, _READER = 330 * 10**6, 80 * 10**6
 _WORD = 200  #: a word as a string with its place, or with the noise's Python numbers
+_SPILLED_WORD = 28  #: a word of eight letters on disk, its count, number and place
 _TEXT_NUMBER = 12  #: characters of a number in vectors.txt, measured
 
 
@@ -116,7 +117,8 @@ def host_bytes(
 
     Args:
       vocabulary_size: V.
-      distinct_words: of the text that is to be read; 0: it is encoded already.
+      distinct_words: that the reader of the text has in memory at once; 0: it is
+        encoded already.
       device: what a device takes.
       cores: how many devices are cores of the host.
     """
@@ -150,6 +152,7 @@ def disk_bytes(
     vocabulary_size: int,
     num_tokens: int,
     tokens_read: int,
+    spilled_words: int,
     keep_checkpoints: int,
 ) -> DiskBytes:
     """The run's files; those of a few megabytes are left out.
@@ -160,6 +163,7 @@ def disk_bytes(
       num_tokens: T.
       tokens_read: words and sentence ends of the text that is to be read; 0: it is
         encoded already.
+      spilled_words: those that its reader puts on disk.
       keep_checkpoints: how many stay on disk.
     """
     numbers = vocabulary_size * config.dim
@@ -167,7 +171,7 @@ def disk_bytes(
     tokens = _NUMBER * num_tokens * (tokens_read > 0)
     return DiskBytes(
         tokens,
-        scratch=_NUMBER * tokens_read,
+        scratch=_NUMBER * tokens_read + _SPILLED_WORD * spilled_words,
         checkpoints=(keep_checkpoints + 1) * state,
         vectors=_TEXT_NUMBER * numbers,
         # Checkpoints are packed, rows of zeros to nothing. Few numbers in the text have

@@ -113,7 +113,7 @@ def test_generations_change_nothing(
         return
     want = load(folder, content, **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoding, "_MAX_WORDS", max_words)
+        patch.setattr(encoding, "MAX_WORDS", max_words)
         patch.setattr(encoding, "_PARTS", 3)
         patch.setattr(encoding, "_CHUNK_TOKENS", 4)
         (folder / "cache" / "corpus.json").unlink()
@@ -138,7 +138,7 @@ def test_words_go_to_disk_when_they_are_many_or_long(tmp_path, monkeypatch):
 
     assert generations(b"a b a ", b"c b ", b"d ") == [6]
     assert not list(tmp_path.glob("*.arrow"))
-    monkeypatch.setattr(encoding, "_MAX_WORDS", 4)  # a sentence end, nothing, two more
+    monkeypatch.setattr(encoding, "MAX_WORDS", 4)  # a sentence end, nothing, two more
     assert generations(b"a b a ", b"c b ", b"d ") == [5, 1]
     assert generations(b"a b a ", b"b b ", b"a ") == [6]
     assert generations(b"a" * 5 * encoding._MEAN_LETTERS, b" b", b" c") == [1, 2]

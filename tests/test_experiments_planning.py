@@ -12,7 +12,9 @@ from experiments.foreseeing import speed
 from experiments.foreseeing.text import size_of
 from sgns_jax.config import Config
 from sgns_jax.corpus import load_corpus
+from sgns_jax.encoding import write_raw_ids
 from sgns_jax.plan import device_bytes
+from sgns_jax.text import open_source, tokenize
 from sgns_jax.types import InputError
 
 GB = 10**9
@@ -105,6 +107,22 @@ def give(monkeypatch, device, host, disk):
     names = "device_memory", "host_memory", "free_disk"
     for name, value in zip(names, (device, host, disk), strict=True):
         monkeypatch.setattr(room, name, lambda *_, value=value: value)
+
+
+def test_generations_are_foretold(text, tmp_path, monkeypatch):
+    """Words in memory are bounded, and those on disk about as many as there will be."""
+    monkeypatch.setattr("experiments.foreseeing.text.MAX_WORDS", 1000)
+    monkeypatch.setattr("sgns_jax.encoding.MAX_WORDS", 1000)
+    pieces = open_source(str(text), 2000)
+    raw = write_raw_ids(pieces, tokenize, tmp_path, lambda done: None)
+    spilled = sum(len(part) for one in raw.generations for part in one.parts)
+    assert len(raw.generations) > 5
+    about = size_of(Config(corpus=str(text)), tmp_path / "none", 80_000)
+    assert about.distinct_words == 1000
+    np.testing.assert_allclose(about.spilled_words, spilled, rtol=0.2)
+    monkeypatch.setattr("experiments.foreseeing.text.MAX_WORDS", 10**6)
+    about = size_of(Config(corpus=str(text)), tmp_path / "none", 80_000)
+    assert about.spilled_words == 0 and 1000 < about.distinct_words < 10**6
 
 
 def test_training_has_the_memory_of_its_device_or_of_the_machine(monkeypatch):

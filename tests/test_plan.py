@@ -60,9 +60,11 @@ def test_disk_holds_the_vectors_as_text_and_what_is_kept(tmp_path):
     words = tuple(f"word{i}" for i in range(200))
     WordVectors(words, matrix).save(tmp_path / "vectors.txt")
     size = (tmp_path / "vectors.txt").stat().st_size
-    plan = disk_bytes(Config(dim=50), 200, 1000, 0, 2)
+    plan = disk_bytes(Config(dim=50), 200, 1000, 0, 0, 2)
     np.testing.assert_allclose(plan.vectors, size, rtol=0.1)
     assert plan.least < size and plan.tokens == plan.scratch == 0
     assert plan.checkpoints == 3 * sum(state_bytes(Config(dim=50), 200))
-    encoding = disk_bytes(Config(dim=50), 200, 10**6, 2 * 10**6, 2)
-    assert (encoding.total, encoding.least) == (12 * 10**6, 4 * 10**6 + 8 * 200 * 50)
+    encoding = disk_bytes(Config(dim=50), 200, 10**6, 2 * 10**6, 10**5, 2)
+    scratch = 4 * 2 * 10**6 + 28 * 10**5
+    assert encoding.total == 4 * 10**6 + scratch
+    assert encoding.least == 4 * 10**6 + 8 * 200 * 50

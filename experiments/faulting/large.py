@@ -17,8 +17,9 @@ from sgns_jax.types import InputError
 SLICE_SECONDS = 10.0  #: one trains so long while the other is paused
 PARTS = 4  #: of the slices, whose speeds show how much these vary
 SMALL_BYTES = 5 * 10**8  #: the text that fits, or half the large one
-#: 4 bytes for each token, twice while they are counted, and a token has 5 letters.
-DISK = 3.0  #: times the text
+#: 4 bytes for each token, which has 5 letters, twice while they are counted, and 28
+#: for each word of a generation, of which there is one in ten tokens.
+DISK = 3.3  #: times the text
 #: of experiments.train
 FLAGS = (
     "--max_vocabulary=100000",

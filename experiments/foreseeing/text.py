@@ -10,6 +10,7 @@ import numpy as np
 from sgns_jax.builtin_corpora import BUILT_IN
 from sgns_jax.config import Config
 from sgns_jax.corpus import SETTINGS, find_corpus
+from sgns_jax.encoding import MAX_WORDS
 from sgns_jax.text import (
     LINE_END,
     STDIN,
@@ -33,9 +34,10 @@ class Size(NamedTuple):
     vocabulary: int  #: V
     raw_words: int
     kept: float  #: the share of raw words that training is left with
-    tokens_to_read: int  #: words and line ends; 0: it is encoded already
-    distinct_words: int  #: of those
     known: str  #: how
+    tokens_to_read: int = 0  #: words and line ends; 0: it is encoded already
+    distinct_words: int = 0  #: that the reader has in memory at once
+    spilled_words: int = 0  #: that it puts on disk, see ``sgns_jax.encoding``
 
 
 def size_of(config: Config, encoded: Path, sample_bytes: int = SAMPLE_BYTES) -> Size:
@@ -60,7 +62,7 @@ def _as_encoded(config: Config, folder: Path) -> Size | None:
         return None
     T, counts_V = len(corpus.tokens), corpus.vocabulary.counts
     kept = expected_kept(config, counts_V) / corpus.raw_words
-    return Size(T, len(counts_V), corpus.raw_words, kept, 0, 0, "as it is encoded")
+    return Size(T, len(counts_V), corpus.raw_words, kept, "as it is encoded")
 
 
 def _from_sample(config: Config, sample_bytes: int) -> Size:
@@ -68,7 +70,8 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
 
     Words are as many times more as bytes are. A vocabulary of V words in the sample
     and V' in half of it grows by Heaps' law, V·f^β with 2^β = V/V', to the text that
-    is f times as long; so do the words seen at least ``min_count`` times.
+    is f times as long; so do the words seen at least ``min_count`` times, and the
+    reader's generations, each of which ends when it has ``MAX_WORDS``.
     """
     if config.corpus == STDIN:
         raise InputError(
@@ -92,7 +95,9 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
     total = max(_unpacked_bytes(source_files(source)), read)
     f = total / read
     counts_V = np.array(sorted(counts.values(), reverse=True))
-    distinct, V = (_heaps(grown, column, f) for column in (1, 2))
+    growth, V_growth = (_growth(grown, column) for column in (1, 2))
+    distinct, V = round(grown[-1][1] * f**growth), round(grown[-1][2] * f**V_growth)
+    generations = (distinct / MAX_WORDS) ** (1 / growth) if distinct > MAX_WORDS else 0
     V = min(V, config.max_vocabulary or V)
     counts_V = counts_V[counts_V * f >= config.min_count][:V]
     if V < 2 or not len(counts_V):
@@ -109,20 +114,21 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
         vocabulary=V,
         raw_words=round(f * raw_words),
         kept=expected_kept(config, counts_V) / raw_words,
-        tokens_to_read=round(f * (raw_words + lines)),
-        distinct_words=distinct,
         known=f"about, by {part} {total / 1e6:,.1f} MB",
+        tokens_to_read=round(f * (raw_words + lines)),
+        distinct_words=min(distinct, MAX_WORDS),
+        spilled_words=round(generations * MAX_WORDS),
     )
 
 
-def _heaps(grown: list[tuple[int, int, int]], column: int, f: float) -> int:
-    """What a column of (bytes, distinct words, frequent ones) grows to."""
+def _growth(grown: list[tuple[int, int, int]], column: int) -> float:
+    """Heaps' exponent of a column of (bytes, distinct words, frequent ones)."""
     last = grown[-1]
     half = min(grown, key=lambda row: abs(row[0] - last[0] / 2))
     if not half[column] or half == last:  # too little to see it grow: at most as f
-        return round(last[column] * f)
+        return 1.0
     exponent = math.log(last[column] / half[column]) / math.log(last[0] / half[0])
-    return round(last[column] * f**exponent)
+    return max(exponent, 0.1)  # a text may repeat itself
 
 
 def _unpacked_bytes(files: list[Path]) -> int:

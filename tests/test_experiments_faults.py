@@ -422,7 +422,8 @@ def test_bad_flags_end_in_a_line(flag, capsys, monkeypatch, tmp_path):
 
 def test_equal_metrics_are_equal_but_for_time(tmp_path):
     a, b, c = (
-        {"round": 1, "loss": x, "seconds": s} for x, s in ((1, 2), (1, 3), (2, 2))
+        {"round": 1, "loss": x, "seconds": s, "checkpoint": s > 2}
+        for x, s in ((1, 2), (1, 3), (2, 2))
     )
     assert soak._without_time([a]) == soak._without_time([b])
     assert soak._without_time([a]) != soak._without_time([c])

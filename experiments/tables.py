@@ -10,6 +10,7 @@ number is typed by hand. A test fails while a README differs from its results.
 import json
 import re
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -68,18 +69,6 @@ def reading() -> str:
     )
 
 
-def benchmark() -> str:
-    """The report of the recorded benchmark, as the command prints it."""
-    (run,) = _results("benchmark.json")
-    return _printed(benchmark_tables.table(run))
-
-
-def profile() -> str:
-    """Where the time of a step goes, as the command prints it."""
-    (run,) = _results("profile.json")
-    return _printed(profile_tables.table(run))
-
-
 def sweep() -> str:
     """Speed against the sizes of the model, as the commands print it."""
     return "\n\n".join(
@@ -127,12 +116,6 @@ def ablation_of_items() -> str:
     (run,), (made,) = _results("ablation_sessions.json"), _results("sessions.json")
     shown = "hit10_cosine", "hit10_score", "hit10_score_tail"
     return _printed(f"{sessions.summary(made)}\n\n{ablation_summary.table(run, shown)}")
-
-
-def many_models() -> str:
-    """What one program for many models brings, as the command prints it."""
-    (run,) = _results("side_by_side.json")
-    return _printed(side_by_side.table(run))
 
 
 def _printed(text: str) -> str:
@@ -301,56 +284,34 @@ def factorization() -> str:
     )
 
 
-def fuzzing() -> str:
-    """What came of damaged and lying files, a line a reader and engine."""
-    (run,) = _results("fuzz.json")
-    return _printed(fuzz.report(run["runs"]))
+def as_printed(name: str, table: Callable[[dict], str]) -> Callable[[], str]:
+    """A passage that is what a command prints of its one result file."""
 
+    def passage():
+        (run,) = _results(name)
+        return _printed(table(run))
 
-def soak() -> str:
-    """What an hour of faults cost, as the command prints it."""
-    (run,) = _results("faults_soak.json")
-    return _printed(faults_report.soak(run))
-
-
-def large_text() -> str:
-    """Training on a text larger than memory, as the command prints it."""
-    (run,) = _results("faults_large.json")
-    return _printed(faults_report.large(run))
-
-
-def checkpoint_cost() -> str:
-    """What a checkpoint costs, as the command prints it."""
-    (run,) = _results("faults_cost.json")
-    return _printed(faults_report.cost(run))
-
-
-def any_text() -> str:
-    """Texts of many languages that were read whole, as the command prints it."""
-    (run,) = _results("faults_texts.json")
-    return _printed(faults_report.texts(run))
+    return passage
 
 
 PASSAGES = {
+    "any_text": as_printed("faults_texts.json", faults_report.texts),
+    "benchmark": as_printed("benchmark.json", benchmark_tables.table),
+    "checkpoint_cost": as_printed("faults_cost.json", faults_report.cost),
+    "fuzzing": as_printed("fuzz.json", lambda run: fuzz.report(run["runs"])),
+    "many_models": as_printed("side_by_side.json", side_by_side.table),
+    "profile": as_printed("profile.json", profile_tables.table),
     "ablation": ablation,
     "ablation_by_default": ablation_by_default,
     "ablation_of_items": ablation_of_items,
     "ablation_of_sharing": ablation_of_sharing,
-    "any_text": any_text,
-    "benchmark": benchmark,
-    "checkpoint_cost": checkpoint_cost,
     "estimator": estimator,
     "factorization": factorization,
-    "fuzzing": fuzzing,
     "gradient": gradient,
-    "large_text": large_text,
-    "many_models": many_models,
     "mutants": mutants,
     "walkthrough": walkthrough,
     "first_run": first_run,
-    "profile": profile,
     "reading": reading,
-    "soak": soak,
     "sweep": sweep,
     "quality": quality,
     "variants": variants,

@@ -1,17 +1,15 @@
 """Is a text read whole? The library against a few lines of Python."""
 
-import bz2
-import gzip
-import lzma
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import groupby, zip_longest
 from pathlib import Path
 
 import numpy as np
 
 from sgns_jax.corpus import Corpus, load_corpus
-from sgns_jax.text import source_files
+from sgns_jax.text import UNPACK, source_files
 from sgns_jax.vectors import WordVectors
 
 #: What must hold of a text, by the key of ``check``.
@@ -21,7 +19,6 @@ CHECKS = {
     "replaced": "texts with U+FFFD for what is not UTF-8, alone",
     "export": "texts whose words .txt, .bin, .npz keep",
 }
-_OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _CHUNK_TOKENS = 1 << 20
 
 
@@ -53,8 +50,9 @@ def check(path: Path, folder: Path) -> dict:
     """
     shutil.rmtree(folder, ignore_errors=True)
     corpus = load_corpus(str(path), folder / "corpus", min_count=1)
-    with _OPEN.get(path.suffix, open)(path, "rb") as file:
-        content = file.read().removeprefix(b"\xef\xbb\xbf")
+    unpack = UNPACK.get(path.suffix, nullcontext)
+    with path.open("rb") as file, unpack(file) as stream:
+        content = stream.read().removeprefix(b"\xef\xbb\xbf")
     text = content.decode("utf-8", "replace")
     words, counts = corpus.vocabulary.words, corpus.vocabulary.counts.tolist()
     in_words = sum(n * len(w.encode()) for w, n in zip(words, counts, strict=True))

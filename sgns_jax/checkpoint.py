@@ -49,6 +49,9 @@ class Checkpoints:
                 shutil.rmtree(cut_off)
             self._manager = ocp.CheckpointManager(
                 self._folder,
+                # A few large arrays gain nothing from OCDBT, a store for many small
+                # ones, and each save with it leaves 10 kB more in memory for good.
+                item_handlers=ocp.PyTreeCheckpointHandler(use_ocdbt=False),
                 options=ocp.CheckpointManagerOptions(
                     max_to_keep=keep,
                     create=True,
@@ -90,7 +93,7 @@ class Checkpoints:
         self.wait()
         self._saving = rounds_done
         with self._written():
-            self._manager.save(rounds_done, args=ocp.args.StandardSave(tree))
+            self._manager.save(rounds_done, args=ocp.args.PyTreeSave(tree))
 
     def restore(
         self, like: PyTree, on_damage: Callable[[str], Any] = warnings.warn
@@ -118,7 +121,8 @@ class Checkpoints:
                 "delete that folder to begin anew"
             )
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        args = ocp.args.StandardRestore(target)
+        places = ocp.checkpoint_utils.construct_restore_args(target)
+        args = ocp.args.PyTreeRestore(target, restore_args=places)
         tree = self._manager.restore(rounds_done, args=args)
         for number, problem in damaged.items():
             on_damage(

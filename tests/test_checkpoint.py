@@ -1,8 +1,10 @@
 """Checkpoints: what is restored is what was saved, bit for bit."""
 
+import gc
 import json
 import os
 import subprocess
+import tracemalloc
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,6 +57,26 @@ def test_a_saved_state_may_be_donated_at_once(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         _, restored = checkpoints.restore(state("adagrad", 0.0))
     jax.tree.map(np.testing.assert_array_equal, restored, state("adagrad", 5.0))
+
+
+def test_a_save_leaves_little_in_memory(tmp_path):
+    """12 kB: Orbax asks tensorstore what it wrote, which never frees its answers.
+
+    A week of a save a minute comes to 120 MB.
+    """
+    number, saved = 50, state("adagrad", 1.0)
+    with Checkpoints(tmp_path) as checkpoints:
+        for rounds_done in range(2 * number):
+            if rounds_done == number:
+                checkpoints.wait()
+                gc.collect()
+                tracemalloc.start()
+            checkpoints.save(rounds_done, saved)
+        checkpoints.wait()
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert kept / number < 15_000
 
 
 def truncate(path):

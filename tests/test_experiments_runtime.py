@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 SHOW = """
 from experiments.runtime import start_jax
@@ -61,3 +63,14 @@ def test_what_takes_seconds_to_import_waits_until_it_is_used():
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert run.stdout == "set()\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")
+def test_arrow_takes_no_more_addresses_than_it_uses():
+    """Under a limit on data a gigabyte of them was what other threads had not."""
+    show = "pa.array(['a']); print(open('/proc/self/statm').read().split()[5])"
+    run = subprocess.run(
+        [sys.executable, "-c", f"import experiments, pyarrow as pa; {show}"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(run.stdout) * os.sysconf("SC_PAGE_SIZE") < 500e6

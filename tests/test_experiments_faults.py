@@ -146,12 +146,16 @@ def test_faults_come_as_often_as_they_should():
 
 
 def test_work_lost():
-    clock = {0: 0.0, 1: 2.0, 2: 4.0, 3: 9.0}
+    clock = losses.Clock({0: 0.0, 1: 2.0, 2: 4.0, 3: 9.0}, frozenset({1, 2, 3}))
     sitting = {"reached": 3, "unreported_seconds": 0.5}
-    assert losses.loss(sitting, clock, 1) == {"rounds_lost": 2, "seconds_lost": 7.5}
-    assert losses.loss(sitting, clock, 3) == {"rounds_lost": 0, "seconds_lost": 0.5}
-    assert losses.loss(sitting, clock, 4) == {"rounds_lost": 0, "seconds_lost": 0.0}
-    assert losses.longest_round(clock, 0) == 5 and losses.longest_round(clock, 3) == 0
+    lost = [list(losses.loss(sitting, clock, n).values()) for n in range(5)]
+    rounds, seconds, writing = map(list, zip(*lost, strict=True))
+    assert rounds == [3, 2, 1, 0, 0]
+    assert seconds == [9.5, 7.5, 5.5, 0.5, 0]
+    assert writing == [7.5, 5.5, 0.5, 0, 0]  # the next checkpoint was under way
+    assert clock.longest_round(0) == 5 and clock.longest_round(3) == 0
+    only = losses.Clock(clock.seconds, frozenset({1}))
+    assert losses.loss(sitting, only, 1)["writing_seconds"] == 0
 
 
 def test_growth_is_that_of_the_second_half():
@@ -172,7 +176,10 @@ class Done:
         self.workdir, self._first, self._status = folder, first, status
         self.trained_at = None if first is None else 3.0
         if first is not None:
-            lines = [{"round": n, "seconds": 2.0 * n} for n in range(1, reached + 1)]
+            lines = [
+                {"round": n, "seconds": 2.0 * n, "checkpoint": n == 4}
+                for n in range(1, reached + 1)
+            ]
             text = "".join(json.dumps(line) + "\n" for line in lines)
             (folder / "metrics.jsonl").write_text(text)
         if not status:
@@ -201,6 +208,7 @@ def test_losses_are_counted_to_the_sitting_that_did_the_work(tmp_path):
     assert [one["rounds_lost"] for one in records] == [1, 0, 0, 0]
     assert [one["reached"] for one in records] == [4, 4, 6, 9]
     assert records[0]["seconds_lost"] == pytest.approx(2, abs=0.5)
+    assert records[0]["writing_seconds"] == pytest.approx(0, abs=0.5)
     assert records[1]["seconds_lost"] == 0
     assert [one["fault"] == "none" for one in records] == [False, False, False, True]
     assert records[0]["named_damage"] == ["7"] and max(waits)[0] <= 20
@@ -262,7 +270,8 @@ def soaked():
         "run": "run_0", "started": 0.0, "fault": "SIGKILL", "exit_status": 137,
         "expected_status": 137, "traceback": False, "named_damage": [],
         "seconds": 90.0, "went_on_from": 0, "trained_at": 20.0, "reached": 50,
-        "rounds_lost": 5, "seconds_lost": 5.5, "longest_round_seconds": 1.0,
+        "rounds_lost": 5, "seconds_lost": 8.5, "longest_round_seconds": 1.0,
+        "writing_seconds": 3.0,
         "checkpoint_damaged": False, "peak_memory_bytes": 10**9,
         "samples": [[30.0, 10, 400.0], [90.0, 50, 500.0]],
     }  # fmt: skip
@@ -283,7 +292,8 @@ def soaked():
 BROKEN = {
     "vectors.txt": lambda r: r["runs"][0].update(equal_vectors=False),
     "losses are": lambda r: r["runs"][0].update(equal_metrics=False),
-    "kills lost": lambda r: r["sittings"][0].update(seconds_lost=6.1),
+    "kills lost": lambda r: r["sittings"][0].update(seconds_lost=9.1),
+    "of a write": lambda r: r["sittings"][0].update(writing_seconds=11.0),
     "SIGTERM, SIGINT lost": lambda r: r["sittings"][1].update(rounds_lost=1),
     "exit statuses": lambda r: r["sittings"][1].update(exit_status=1),
     "tracebacks": lambda r: r["sittings"][3].update(traceback=True),
@@ -324,8 +334,9 @@ def test_without_a_finished_run_nothing_is_proven(soaked):
 
 def compared(large_rounds):
     """What ``large.compare`` gives: 16 slices, the machine ever faster."""
-    case = {"reading_bytes_per_second": 5e7, "reading_anonymous_bytes": 1e9,
-            "anonymous_bytes": 2e9, "exit_status": 143}  # fmt: skip
+    case = {"reading_bytes_per_second": 5e7, "exit_status": 143,
+            "reading_bytes": {"anonymous": 1e9, "data": 15e8},
+            "most_bytes": {"anonymous": 2e9, "data": 25e8}}  # fmt: skip
     cases = {
         "large": case | {"words_per_round": 9e5},
         "small": case | {"words_per_round": 1e6},
@@ -348,7 +359,7 @@ def compared(large_rounds):
 
 def test_the_large_text_is_judged():
     good, slow, fat, failed = compared(11), compared(9), compared(11), compared(11)
-    fat["peak_anonymous_bytes"] = 4e9
+    fat["most_bytes"] = {"anonymous": 2e9, "data": 4e9}
     failed["cases"]["small"]["exit_status"] = 1
     assert good["words_per_second"] == pytest.approx(
         {"large": 1.125e6, "small": 1.15e6}
@@ -397,7 +408,8 @@ def test_two_trainings_take_turns(python, tmp_path, monkeypatch):
         done = sum(x["rounds"] for x in measured["slices"] if x["case"] == name)
         assert len(lines) - done < 10  # next to nothing while the other had its turn
         assert record["exit_status"] == 143 and record["words_per_round"] == 1000
-        assert 0.4 < record["reading_seconds"] < 2 and record["anonymous_bytes"] > 0
+        assert 0.4 < record["reading_seconds"] < 2
+        assert 0 < record["most_bytes"]["anonymous"] < record["most_bytes"]["data"]
     assert (
         "reading of the small text" in told and "training with the large text" in told
     )

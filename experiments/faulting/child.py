@@ -25,6 +25,7 @@ class Sample(NamedTuple):
     seconds: float  #: since the process started
     rounds: int  #: done, by metrics.jsonl
     anonymous_bytes: int  #: memory that belongs to the process alone, no file's pages
+    data_bytes: int  #: what ``ulimit -d`` counts: addresses for such memory
     peak_bytes: int  #: the largest resident size so far, pages of files included
 
 
@@ -139,7 +140,7 @@ class Training:
         """Some of the samples, the last too: seconds, rounds, anonymous MB."""
         step = max(1, len(self.samples) // number)
         kept = self.samples[::-1][::step][::-1]
-        return [[round(t, 1), n, round(m / 1e6, 1)] for t, n, m, _ in kept]
+        return [[round(t, 1), n, round(m / 1e6, 1)] for t, n, m, *_ in kept]
 
     def said(self) -> str:
         """All that it wrote on standard output and error, bars included."""
@@ -160,8 +161,8 @@ class Training:
         return first is not None and self.rounds() >= first + rounds
 
 
-def memory_of(pid: int) -> tuple[int, int]:
-    """Anonymous and peak resident bytes of a process; zeros when it has gone.
+def memory_of(pid: int) -> tuple[int, int, int]:
+    """Bytes of a process as ``Sample`` has them; zeros when it has gone.
 
     Raises:
       InputError: this system does not tell.
@@ -169,16 +170,17 @@ def memory_of(pid: int) -> tuple[int, int]:
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except ProcessLookupError:
-        return 0, 0
+        return 0, 0, 0
     except FileNotFoundError:
         if Path("/proc/self/status").exists():
-            return 0, 0
+            return 0, 0, 0
         raise InputError(
             "this system has no /proc, where the memory of a process is read; run "
             "experiments.faults on Linux"
         ) from None
-    fields = dict(re.findall(r"^(RssAnon|VmHWM):\s+(\d+) kB", text, re.M))
-    return tuple(1024 * int(fields.get(name, 0)) for name in ("RssAnon", "VmHWM"))
+    fields = dict(re.findall(r"^(\w+):\s+(\d+) kB", text, re.M))
+    names = "RssAnon", "VmData", "VmHWM"
+    return tuple(1024 * int(fields.get(name, 0)) for name in names)
 
 
 def last_line(path: Path) -> dict:

@@ -11,6 +11,7 @@ import numpy as np
 from experiments.faulting import damage, losses
 from experiments.faulting.child import METRICS, PATIENCE, Training, read_metrics
 from experiments.faulting.damage import KILL, Fault
+from experiments.faulting.losses import Clock
 
 LONGEST_WAIT = 4  # checkpoints from the start of training to a fault
 AT_THE_START = 0.25  # of faults come before training begins
@@ -46,7 +47,7 @@ class Disturber:
         A record is yielded when its losses are known: when the next sitting has gone
         on, or the run is finished.
         """
-        held, clock, last_damage, complete = [], {0: 0.0}, 0.0, 0
+        held, clock, last_damage, complete = [], read_clock(folder), 0.0, 0
         for number in itertools.count():
             # A training that is done is disturbed once more, then left to write.
             spared = time.time() > until or complete > 1
@@ -85,7 +86,7 @@ class Disturber:
         # The first sittings also read the text and compile; later ones start sooner.
         self._start_seconds = child.trained_at or self._start_seconds
         clock, first, said = read_clock(folder), child.went_on_from(), child.said()
-        reached, unreported = max(clock), 0.0
+        reached, unreported = clock.reached, 0.0
         trains = first is not None and reached < self._pace["rounds"]
         if trains and fault.signal == KILL.signal:
             unreported = max(0.0, asked_at - (folder / METRICS).stat().st_mtime)
@@ -100,16 +101,14 @@ class Disturber:
             "went_on_from": first,
             "trained_at": child.trained_at,
             "reached": reached,
-            "longest_round_seconds": losses.longest_round(clock, first or 0),
+            "longest_round_seconds": clock.longest_round(first or 0),
             "unreported_seconds": unreported,
             "peak_memory_bytes": child.peak_bytes(),
             "samples": child.kept_samples(_SAMPLES),
         }
 
 
-def _settled(
-    held: list[dict], clock: dict[int, float], went_on_from: int
-) -> Iterator[dict]:
+def _settled(held: list[dict], clock: Clock, went_on_from: int) -> Iterator[dict]:
     """Records with what each lost: the first did work, the others were never so far."""
     cut = any((one.get("damaged") or "").startswith("checkpoints") for one in held)
     for i, one in enumerate(held):
@@ -117,7 +116,10 @@ def _settled(
         yield one | lost | {"checkpoint_damaged": cut}
 
 
-def read_clock(workdir: Path) -> dict[int, float]:
-    """Seconds of training by rounds done, as metrics.jsonl has them."""
+def read_clock(workdir: Path) -> Clock:
+    """When the rounds were done, as metrics.jsonl has it."""
     lines = read_metrics(workdir)
-    return {0: 0.0} | {line["round"]: line["seconds"] for line in lines}
+    return Clock(
+        {0: 0.0} | {line["round"]: line["seconds"] for line in lines},
+        frozenset(line["round"] for line in lines if line["checkpoint"]),
+    )

@@ -104,7 +104,7 @@ def _read(case: Case, child: Training, tell: Callable[[str], None]) -> dict:
     return {
         "reading_seconds": done - began,
         "reading_bytes_per_second": case.text.stat().st_size / (done - began),
-        "reading_anonymous_bytes": _most(x for x in child.samples if x.seconds < done),
+        "reading_bytes": _most(x for x in child.samples if x.seconds < done),
     }
 
 
@@ -130,7 +130,7 @@ def _end(case: Case, child: Training) -> dict:
     return {
         "exit_status": status,
         "words_per_round": words_per_round(case.workdir),
-        "anonymous_bytes": _most(child.samples),
+        "most_bytes": _most(child.samples),
     }
 
 
@@ -148,8 +148,11 @@ def forget(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _most(samples: Iterable[Sample]) -> int:
-    return max((sample.anonymous_bytes for sample in samples), default=0)
+def _most(samples: Iterable[Sample]) -> dict[str, int]:
+    """The most memory at once, and the most that the limit counts."""
+    sizes = [(sample.anonymous_bytes, sample.data_bytes) for sample in samples]
+    anonymous, data = map(max, zip(*sizes, strict=True)) if sizes else (0, 0)
+    return {"anonymous": anonymous, "data": data}
 
 
 def summarise(measured: dict) -> dict:
@@ -162,7 +165,7 @@ def summarise(measured: dict) -> dict:
         "words_per_second": speeds,
         "words_per_second_of_parts": [_speeds(part, cases) for part in parts],
         "ratio": speeds["large"] / speeds["small"],
-        "peak_anonymous_bytes": cases["large"]["anonymous_bytes"],
+        "most_bytes": cases["large"]["most_bytes"],
     }
 
 

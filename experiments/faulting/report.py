@@ -45,12 +45,12 @@ def large(result: dict) -> str:
         lines.append(f"{what:<26}{cells}")
 
     row("text, GB", "{:.2f}", {n: b / 1e9 for n, b in result["texts"].items()})
-    for what, key, unit in (
-        ("read and encoded, MB/s", "reading_bytes_per_second", 1e6),
-        ("  anonymous memory, GB", "reading_anonymous_bytes", 1e9),
-        ("the same in all", "anonymous_bytes", 1e9),
-    ):
-        row(what, "{:.2f}", {name: one[key] / unit for name, one in cases.items()})
+    speeds = {n: one["reading_bytes_per_second"] / 1e6 for n, one in cases.items()}
+    row("read and encoded, MB/s", "{:.2f}", speeds)
+    for what, key in (("while reading", "reading_bytes"), ("in all", "most_bytes")):
+        for kind in "anonymous", "data":
+            sizes = {name: one[key][kind] / 1e9 for name, one in cases.items()}
+            row(f"{kind} {what}, GB", "{:.2f}", sizes)
     parts = result["words_per_second_of_parts"]
     for number, speeds in enumerate(parts, 1):
         row(f"words/s, part {number} of {len(parts)}", "{:,.0f}", speeds)

@@ -30,7 +30,7 @@ class Soak(NamedTuple):
 
     folder: Path  #: for the text, and a work folder for each run
     flags: list[str]  #: of experiments.train
-    checkpoint_seconds: float
+    checkpoint_seconds: float  #: when disturbed; else what training has by default
     tick: Callable[[], None]  #: called a few times a second
 
     def start(self, run: Path, sitting: int) -> Training:
@@ -63,7 +63,6 @@ def prepare(
     texts.write(folder / "text", seed)
     flags = [
         f"--corpus={(folder / 'text').absolute()}",
-        f"--checkpoint_seconds={checkpoint_seconds}",
         f"--replicas={min(2, len(available_cores()))}",
         *_SETTINGS,
     ]
@@ -109,6 +108,8 @@ def disturbed(
     soak: Soak, reference: dict, pace: dict, seconds: float, seed: int
 ) -> dict:
     """Runs with faults, one after another, until the time is over and one is whole."""
+    often = f"--checkpoint_seconds={soak.checkpoint_seconds}"
+    soak = soak._replace(flags=[*soak.flags, often])
     rounds, began = len(reference["metrics"]), time.time()
     pace |= {"checkpoint_seconds": soak.checkpoint_seconds, "rounds": rounds}
     disturber = Disturber(soak.start, soak.wait, pace, seed)

@@ -14,6 +14,8 @@ GROWTH_AN_HOUR = 0.01
 #: Of training, before its memory can be judged: at first buffers grow until each has
 #: been as large as it will be.
 SETTLING_SECONDS = 300.0
+#: A checkpoint of the soak is written in a tenth of a second on a machine at rest.
+WRITING_SECONDS = 10.0
 CHECKPOINT_SHARE = 0.02  #: of the time, by default
 SPEED_RATIO = 0.9  #: with a text larger than memory, of that with one that fits
 
@@ -53,18 +55,27 @@ def _on_losses(sittings: list[dict], checkpoint_seconds: float) -> list[Verdict]
     whole = [one for one in sittings if not one["checkpoint_damaged"]]
     killed = [one for one in whole if one["fault"].startswith(KILL.name)]
     asked = [one for one in whole if one["fault"] in ("SIGTERM", "SIGINT")]
-    # A checkpoint is due when a round is done, so a round may be lost beyond it.
+    # A checkpoint is due when a round is done, so a round may be lost beyond it; until
+    # it is written whole, what it holds is lost, too.
+    under_way = "longest_round_seconds", "writing_seconds"
     beyond = max(
-        (one["seconds_lost"] - one["longest_round_seconds"] for one in killed),
+        (one["seconds_lost"] - sum(one[key] for key in under_way) for one in killed),
         default=0.0,
     )
+    writing = max((one["writing_seconds"] for one in killed), default=0.0)
     rounds = max((one["rounds_lost"] for one in asked), default=0)
     return [
         Verdict(
-            f"seconds that {len(killed)} kills lost beyond a round, at most",
+            f"seconds {len(killed)} kills lost beyond a round, a write",
             f"{max(beyond, 0):.1f}",
             f"<= {checkpoint_seconds:g}",
             beyond <= checkpoint_seconds,
+        ),
+        Verdict(
+            "seconds of a write that a kill broke off",
+            f"{writing:.1f}",
+            f"<= {WRITING_SECONDS:g}",
+            writing <= WRITING_SECONDS,
         ),
         Verdict(
             f"rounds that {len(asked)} SIGTERM, SIGINT lost, at most",
@@ -114,7 +125,7 @@ def _on_memory(
 def of_large(result: dict) -> list[Verdict]:
     """The verdicts on a text larger than memory."""
     ratio = result["ratio"]
-    peak, limit = result["peak_anonymous_bytes"], result["limit_bytes"]
+    peak, limit = result["most_bytes"]["data"], result["limit_bytes"]
     statuses = {one["exit_status"] for one in result["cases"].values()}
     return [
         Verdict(
@@ -124,7 +135,7 @@ def of_large(result: dict) -> list[Verdict]:
             ratio >= SPEED_RATIO,
         ),
         Verdict(
-            "peak anonymous memory, GB",
+            "most data at once, as ulimit -d counts it, GB",
             f"{peak / 1e9:.2f}",
             f"<= {limit / 1e9:g}",
             0 < peak <= limit,

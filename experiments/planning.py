@@ -162,20 +162,19 @@ def table(config: Config, size: Size, plan: Plan) -> str:
 
 
 def _times(config: Config, size: Size) -> list[str]:
+    rows = {"reading, by what its beginning took": size.reading_seconds}
     try:
         known = speed.speed_of(config, size.vocabulary, len(available_cores()))
     except speed.Unknown as unknown:
-        return [f"  not known: {unknown}"]
-    words = config.epochs * size.raw_words
-    training = words * size.kept / known.kept_words_per_second
-    reading = size.raw_words / known.raw_words_read_per_second
-    rows = {
-        "reading": reading * (size.tokens_to_read > 0),
-        f"training, {words / training / 1e6:,.2f} million words/s": training,
-        "compiling, export, pictures": known.rest_seconds,
-    }
+        about = f"training: not known, {unknown}"
+    else:
+        words = config.epochs * size.raw_words
+        training = words * size.kept / known.kept_words_per_second
+        rows[f"training, {words / training / 1e6:,.2f} million words/s *"] = training
+        rows["compiling, export, pictures *"] = known.rest_seconds
+        about = f"* as recorded on {known.machine} with nothing else to do"
     lines = [f"  {name:<44}{_seconds(s):>10}" for name, s in rows.items() if s]
-    return [*lines, f"  about, as recorded on {known.machine} with nothing else to do"]
+    return [*lines, f"  {about}"]
 
 
 def _bytes(n: float) -> str:

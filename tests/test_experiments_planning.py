@@ -9,7 +9,7 @@ import pytest
 
 from experiments import planning, room
 from experiments.foreseeing import speed
-from experiments.foreseeing.text import size_of
+from experiments.foreseeing.text import _ENCODING, size_of
 from sgns_jax.config import Config
 from sgns_jax.corpus import load_corpus
 from sgns_jax.encoding import write_raw_ids
@@ -49,7 +49,7 @@ def test_a_sample_foretells_the_text_and_its_encoded_form_says_it(text, tmp_path
     assert "the first" in about.known and "by all of its" in whole.known
     exact = size_of(config, tmp_path / "corpus")
     assert (exact.tokens, exact.vocabulary, exact.raw_words) == (T, V, 100_000)
-    assert exact.tokens_to_read == exact.distinct_words == 0
+    assert exact.tokens_to_read == exact.distinct_words == exact.reading_seconds == 0
     np.testing.assert_allclose(exact.kept, whole.kept, rtol=0.01)
     other = Config(corpus=str(text), min_count=6)  # what is encoded is of another
     assert "about" in size_of(other, tmp_path / "corpus").known
@@ -125,6 +125,17 @@ def test_generations_are_foretold(text, tmp_path, monkeypatch):
     assert about.spilled_words == 0 and 1000 < about.distinct_words < 10**6
 
 
+def test_reading_takes_as_long_as_its_beginning_lets_expect(
+    text, tmp_path, monkeypatch
+):
+    """A sample of a quarter of the text is counted in two seconds."""
+    clock = iter((5.0, 7.0))
+    monkeypatch.setattr("experiments.foreseeing.text.time.perf_counter", clock.__next__)
+    sample = text.stat().st_size // 4
+    about = size_of(Config(corpus=str(text)), tmp_path / "none", sample)
+    np.testing.assert_allclose(about.reading_seconds, 8 * _ENCODING, rtol=0.01)
+
+
 def test_training_has_the_memory_of_its_device_or_of_the_machine(monkeypatch):
     for device, host in (None, 7), (5, 7):
         give(monkeypatch, device, host, 0)
@@ -168,7 +179,7 @@ def test_the_plan_fits_80_columns_and_says_so(text, tmp_path, monkeypatch, capsy
     with pytest.raises(InputError, match="100 kB are free"):
         planning.show(Config(corpus=str(text), backend="gpu"), tmp_path, 2)
     out = capsys.readouterr().out
-    assert "100 kB free" in out and "not known: no recorded speed on a gpu" in out
+    assert "100 kB free" in out and "not known, no recorded speed on a gpu" in out
 
 
 def test_speed_is_that_of_the_records_and_elsewhere_unknown():

@@ -25,7 +25,6 @@ class Speed(NamedTuple):
     """What a run may expect."""
 
     kept_words_per_second: float
-    raw_words_read_per_second: float
     rest_seconds: float  #: starting, compiling, export, pictures
     machine: str  #: where that was recorded
 
@@ -56,7 +55,6 @@ def speed_of(config: Config, vocabulary_size: int, cores: int) -> Speed:
     rate *= _optimizer_ratio(config.optimizer)
     return Speed(
         rate,
-        run["raw_words"] / run["reading_seconds"],
         run["total_seconds"] - run["train_seconds"] - run["reading_seconds"],
         sweep["machine"],
     )

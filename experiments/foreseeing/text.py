@@ -1,6 +1,7 @@
 """The size of a text before it is read: as it is encoded, or from its beginning."""
 
 import math
+import time
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,8 @@ from sgns_jax.types import InputError
 
 SAMPLE_BYTES = 64 << 20
 _PIECES = 8  #: of a sample, to see its vocabulary grow
+#: Reading and encoding takes as many times as long as counting the same text here.
+_ENCODING = 1.5
 
 
 class Size(NamedTuple):
@@ -38,6 +41,7 @@ class Size(NamedTuple):
     tokens_to_read: int = 0  #: words and line ends; 0: it is encoded already
     distinct_words: int = 0  #: that the reader has in memory at once
     spilled_words: int = 0  #: that it puts on disk, see ``sgns_jax.encoding``
+    reading_seconds: float = 0.0  #: by what its beginning took on this machine
 
 
 def size_of(config: Config, encoded: Path, sample_bytes: int = SAMPLE_BYTES) -> Size:
@@ -68,10 +72,10 @@ def _as_encoded(config: Config, folder: Path) -> Size | None:
 def _from_sample(config: Config, sample_bytes: int) -> Size:
     """Reckons from the beginning of a text, which stands for the whole.
 
-    Words are as many times more as bytes are. A vocabulary of V words in the sample
-    and V' in half of it grows by Heaps' law, V·f^β with 2^β = V/V', to the text that
-    is f times as long; so do the words seen at least ``min_count`` times, and the
-    reader's generations, each of which ends when it has ``MAX_WORDS``.
+    Words and seconds are as many times more as bytes are. A vocabulary of V words in
+    the sample and V' in half of it grows by Heaps' law, V·f^β with 2^β = V/V', to the
+    text that is f times as long; so do the words seen at least ``min_count`` times, and
+    the reader's generations, each of which ends when it has ``MAX_WORDS``.
     """
     if config.corpus == STDIN:
         raise InputError(
@@ -81,6 +85,7 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
     built_in = config.corpus in BUILT_IN
     source = str(BUILT_IN[config.corpus]()) if built_in else config.corpus
     counts, lines, grown = Counter(), 0, [(0, 0, 0)]
+    began = time.perf_counter()
     for piece in open_source(source, -(-sample_bytes // _PIECES)):
         words, ids, *_ = tokenize(piece, config.tokenizer, config.lowercase)
         for word, n in zip(words, np.bincount(ids).tolist(), strict=False):
@@ -92,6 +97,7 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
         grown.append((read, len(counts), often))
         if read >= sample_bytes:
             break
+    seconds = time.perf_counter() - began
     total = max(_unpacked_bytes(source_files(source)), read)
     f = total / read
     counts_V = np.array(sorted(counts.values(), reverse=True))
@@ -118,6 +124,7 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
         tokens_to_read=round(f * (raw_words + lines)),
         distinct_words=min(distinct, MAX_WORDS),
         spilled_words=round(generations * MAX_WORDS),
+        reading_seconds=f * seconds * _ENCODING,
     )
 
 

@@ -174,7 +174,7 @@ def disk_bytes(
         scratch=_NUMBER * tokens_read + _SPILLED_WORD * spilled_words,
         checkpoints=(keep_checkpoints + 1) * state,
         vectors=_TEXT_NUMBER * numbers,
-        # Checkpoints are packed, rows of zeros to nothing. Few numbers in the text have
-        # less than six digits, a point and a space.
-        least=tokens + 8 * numbers,
+        # The last checkpoint is there when vectors.txt is written. Few numbers in it
+        # have less than six digits, a point and a space.
+        least=tokens + state + 8 * numbers,
     )

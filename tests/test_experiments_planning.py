@@ -13,7 +13,7 @@ from experiments.foreseeing.text import _ENCODING, size_of
 from sgns_jax.config import Config
 from sgns_jax.corpus import load_corpus
 from sgns_jax.encoding import write_raw_ids
-from sgns_jax.plan import device_bytes
+from sgns_jax.plan import device_bytes, state_bytes
 from sgns_jax.text import open_source, tokenize
 from sgns_jax.types import InputError
 
@@ -147,14 +147,14 @@ def test_refused_is_what_no_program_could_do_with_and_no_byte_more(
 ):
     config, sizes = Config(dim=300), (10**8, 10**6)  # T, V
     least = device_bytes(config, 10**6, 10**8, 2).least
-    disk = 8 * 10**6 * 300
+    disk = 8 * 10**6 * 300 + sum(state_bytes(config, 10**6))
     for fits in (None, 2 * least, disk), (least, 0, disk):
         give(monkeypatch, *fits)
         planning.refuse_what_cannot_fit(config, *sizes, tmp_path)
     for fails, words in (
         ((None, 2 * least - 1, disk), "for 2 devices, which are cores"),
         ((least - 1, GB**2, disk), "on each of 2 devices"),
-        ((least, 0, disk - 1), r"2\.4 GB of disk, 2\.4 GB are free"),
+        ((least, 0, disk - 1), r"4\.82 GB of disk, 4\.82 GB are free"),
     ):
         give(monkeypatch, *fails)
         with pytest.raises(InputError, match=words) as error:

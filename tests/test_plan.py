@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from sgns_jax.checkpoint import Checkpoints
 from sgns_jax.config import Config
 from sgns_jax.plan import device_bytes, disk_bytes, host_bytes, state_bytes
 from sgns_jax.replicas import replica_mesh
@@ -62,9 +63,20 @@ def test_disk_holds_the_vectors_as_text_and_what_is_kept(tmp_path):
     size = (tmp_path / "vectors.txt").stat().st_size
     plan = disk_bytes(Config(dim=50), 200, 1000, 0, 0, 2)
     np.testing.assert_allclose(plan.vectors, size, rtol=0.1)
-    assert plan.least < size and plan.tokens == plan.scratch == 0
-    assert plan.checkpoints == 3 * sum(state_bytes(Config(dim=50), 200))
+    state = sum(state_bytes(Config(dim=50), 200))
+    assert state < plan.least < state + size and plan.tokens == plan.scratch == 0
+    assert plan.checkpoints == 3 * state
     encoding = disk_bytes(Config(dim=50), 200, 10**6, 2 * 10**6, 10**5, 2)
     scratch = 4 * 2 * 10**6 + 28 * 10**5
     assert encoding.total == 4 * 10**6 + scratch
-    assert encoding.least == 4 * 10**6 + 8 * 200 * 50
+    assert encoding.least == 4 * 10**6 + state + 8 * 200 * 50
+
+
+def test_a_checkpoint_takes_as_much_disk_as_the_state(tmp_path):
+    config = Config(dim=50)
+    state = init_state(config, 2000, jax.random.key(0))
+    state = jax.tree.map(lambda x: x + 1, state)  # zeros alone are not written
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state)
+    size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    np.testing.assert_allclose(size, sum(state_bytes(config, 2000)), rtol=0.01)

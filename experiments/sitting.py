@@ -51,7 +51,13 @@ def train(run: Run, trainer: Trainer) -> tuple[TrainState, int]:
     """
     folder = run.workdir.path("checkpoints")
     keep = run.keep_checkpoints
-    with run.workdir.alone(), Checkpoints(folder, keep) as saved:
+    # A signal waits for the end of a round: what it broke off in Orbax's threads would
+    # end in their tracebacks.
+    with (
+        Stopping() as stopping,
+        run.workdir.alone(),
+        Checkpoints(folder, keep) as saved,
+    ):
         first = 0
         if saved.latest() is None:
             saved.save(0, _content(trainer))
@@ -60,13 +66,17 @@ def train(run: Run, trainer: Trainer) -> tuple[TrainState, int]:
         while True:
             rate = trainer.model.learning_rate
             try:
-                return _sit(run, trainer, saved, first), _halvings(run, rate)
+                state = _sit(run, trainer, saved, first, stopping)
+                break
             except NotFinite as error:
                 if not run.halve or _halvings(run, rate) == MOST_HALVINGS:
                     raise
                 print(f"{error.what}; halving the learning rate", file=sys.stderr)
             saved.wait()
             first, trainer = _go_on(run, trainer, saved, rate / 2)
+    if stopping.asked:  # when no round was left
+        raise stopping.asked
+    return state, _halvings(run, rate)
 
 
 def _go_on(
@@ -93,12 +103,13 @@ def _warn(line: str) -> None:
     print(f"warning: {line}", file=sys.stderr)
 
 
-def _sit(run: Run, trainer: Trainer, saved: Checkpoints, first: int) -> TrainState:
+def _sit(
+    run: Run, trainer: Trainer, saved: Checkpoints, first: int, stopping: Stopping
+) -> TrainState:
     state, rate = _content(trainer)
     with (
         run.workdir.open_metrics(first) as log,
         Rounds(run.config, run.corpus, trainer, first, log) as rounds,
-        Stopping() as stopping,
     ):
         untold, last_save = None, time.perf_counter()
         for done, state, metrics in fit(run.config, trainer, run.corpus.tokens, first):

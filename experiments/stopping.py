@@ -8,6 +8,7 @@ class Terminated(KeyboardInterrupt):
 
 
 _ERRORS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+_raised: list[type[KeyboardInterrupt]] = []  # since ``raise_signals``
 
 
 def status(error: KeyboardInterrupt) -> int:
@@ -18,6 +19,7 @@ def status(error: KeyboardInterrupt) -> int:
 
 def raise_signals() -> dict:
     """Raises each signal's error from now on; what was done before, for ``restore``."""
+    _raised.clear()
     return {n: signal.signal(n, _raise) for n in _ERRORS}
 
 
@@ -27,16 +29,22 @@ def restore(handlers: dict) -> None:
 
 
 def _raise(number: int, frame) -> None:
+    _raised.append(_ERRORS[number])
     raise _ERRORS[number]
 
 
 class Stopping:
-    """A context that keeps the first signal in ``asked`` and raises the second."""
+    """A context that keeps the first signal in ``asked`` and raises the second.
+
+    One that was raised before and got lost counts as the first: Python drops what is
+    raised while it collects garbage, and JAX has a callback there.
+    """
 
     def __init__(self):
         self.asked: type[KeyboardInterrupt] | None = None
 
     def __enter__(self) -> "Stopping":
+        self.asked = _raised[-1] if _raised else None
         self._before = {n: signal.signal(n, self._ask) for n in _ERRORS}
         return self
 

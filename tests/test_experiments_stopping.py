@@ -13,7 +13,8 @@ import pytest
 from tqdm import tqdm
 
 from experiments import cli, rounds, sitting, train
-from experiments.stopping import Stopping, Terminated
+from experiments.stopping import Stopping, Terminated, raise_signals, restore
+from sgns_jax.checkpoint import Checkpoints
 from tests.test_experiments_train import ROOT, SMALL, run, text  # noqa: F401
 
 
@@ -31,6 +32,28 @@ def test_the_first_signal_is_kept_and_the_second_raised():
     assert caught.type is KeyboardInterrupt
     after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     assert after == before
+
+
+class Garbage:
+    """Drops what a signal raises, as Python does with all that finalizers raise."""
+
+    def __del__(self):
+        send(signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_got_lost_is_obeyed_later():
+    handlers = raise_signals()
+    try:
+        del_me = Garbage()
+        del del_me
+        with Stopping() as stopping:
+            assert stopping.asked is Terminated
+        raise_signals()  # another script begins
+        with Stopping() as stopping:
+            assert stopping.asked is None
+    finally:
+        restore(handlers)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +175,34 @@ def test_a_script_that_is_interrupted_while_it_imports_has_no_traceback():
         process.send_signal(signal.SIGINT)
         assert process.wait() == -signal.SIGINT
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("moment", ["restore", "close"])
+def test_a_signal_breaks_nothing_off_in_orbax(
+    run, text, tmp_path, monkeypatch, moment  # noqa: F811
+):  # fmt: skip
+    """What waits for Orbax's threads must return before the script ends."""
+    settings = [f"--corpus={text}", *SMALL, f"--workdir={tmp_path / 'work'}"]
+    returned = []
+
+    def interrupted(real, *arguments):
+        send(signal.SIGTERM)
+        result = real(*arguments)
+        returned.append(True)
+        return result
+
+    if moment == "restore":  # of a run that is to be exported only
+        run(*settings)
+        (tmp_path / "work" / "result.json").unlink()
+    method = {"restore": "restore", "close": "__exit__"}[moment]
+    real = getattr(Checkpoints, method)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Checkpoints, method, lambda *arguments: interrupted(real, *arguments)
+        )
+        got, _, err = run(*settings)
+    assert got == 143 and returned
+    assert err.splitlines()[-1].startswith("interrupted; the same command goes on")
+    assert not (tmp_path / "work" / "result.json").exists()
+    got, out, _ = run(*settings)
+    assert got == 0 and "Going on from round 10 of 10" in out

@@ -72,9 +72,8 @@ SCRIPT.define(
     ">= 1",
 )  # fmt: skip
 SCRIPT.define(
-    "Soak", float, "checkpoint_seconds", 5.0,
-    "As that of experiments.train, while faults are done.", "> 0",
-)  # fmt: skip
+    "Soak", float, "checkpoint_seconds", 5.0, "As that of experiments.train.", "> 0"
+)
 SCRIPT.define("Large", float, "gigabytes", 20.0, "Size of the text.", ">= 0.1")
 SCRIPT.define(
     "Large", float, "limit_gigabytes", 3.0,

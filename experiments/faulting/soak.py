@@ -30,7 +30,7 @@ class Soak(NamedTuple):
 
     folder: Path  #: for the text, and a work folder for each run
     flags: list[str]  #: of experiments.train
-    checkpoint_seconds: float  #: when disturbed; else what training has by default
+    checkpoint_seconds: float
     tick: Callable[[], None]  #: called a few times a second
 
     def start(self, run: Path, sitting: int) -> Training:
@@ -64,6 +64,7 @@ def prepare(
     flags = [
         f"--corpus={(folder / 'text').absolute()}",
         f"--replicas={min(2, len(available_cores()))}",
+        f"--checkpoint_seconds={checkpoint_seconds}",
         *_SETTINGS,
     ]
     return Soak(folder, flags, checkpoint_seconds, tick)
@@ -108,8 +109,6 @@ def disturbed(
     soak: Soak, reference: dict, pace: dict, seconds: float, seed: int
 ) -> dict:
     """Runs with faults, one after another, until the time is over and one is whole."""
-    often = f"--checkpoint_seconds={soak.checkpoint_seconds}"
-    soak = soak._replace(flags=[*soak.flags, often])
     rounds, began = len(reference["metrics"]), time.time()
     pace |= {"checkpoint_seconds": soak.checkpoint_seconds, "rounds": rounds}
     disturber = Disturber(soak.start, soak.wait, pace, seed)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from sgns_jax import corpus_cache, encoding
 from sgns_jax.builtin_corpora import BUILT_IN
@@ -113,6 +114,7 @@ def load_corpus(
         with corpus_cache.new_cache(folder) as new, _unchanged(source, files):
             fields = _encode(source, total, settings, new, tell)
             corpus_cache.write_meta(new, key, fields)
+        pa.default_memory_pool().release_unused()  # what words took, tables may need
     return _open(folder, fields)
 
 

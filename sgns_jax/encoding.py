@@ -75,6 +75,8 @@ def write_raw_ids(
                 full = _counted(ids, path, range(start, file.tell() // 4))
                 generations.append(_spilled(full, folder))
                 start, letters = full.tokens.stop, 0
+                # Else the next generation's words lie beside what these left.
+                pa.default_memory_pool().release_unused()
     last = _counted(ids, path, range(start, path.stat().st_size // 4))
     generations.append(_spilled(last, folder) if generations else last)
     return RawText(path, generations, bytes_read, replaced_bytes)

@@ -3,6 +3,7 @@
 import io
 import os
 import resource
+import subprocess
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -363,6 +364,35 @@ def test_bad_bytes_are_counted(source, tmp_path):
     loaded = load_corpus(source, tmp_path / "cache", min_count=1)
     assert loaded.vocabulary.words == ("caf\ufffd", "au", "lait")
     assert loaded.replaced_bytes == 2
+
+
+READ = """
+import re, sys
+import experiments, pyarrow as pa  # with the system's allocator, as in a training
+from sgns_jax.corpus import load_corpus
+
+def anonymous():
+    status = open("/proc/self/status").read()
+    return int(re.search(r"RssAnon:\\s+(\\d+)", status)[1]) / 1e3
+
+corpus = load_corpus(*sys.argv[1:], max_vocabulary=1000)
+before = anonymous()
+pa.default_memory_pool().release_unused()
+print(before - anonymous())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+def test_what_reading_took_is_given_back(tmp_path):
+    """Megabytes of words, of which the vocabulary keeps next to none."""
+    ranks = np.random.default_rng(0).integers(10**6, size=10**6)
+    (tmp_path / "text").write_text(" ".join(map(str, ranks)))
+    arguments = [str(tmp_path / "text"), str(tmp_path / "corpus")]
+    run = subprocess.run(
+        [sys.executable, "-c", READ, *arguments],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    assert float(run.stdout) < 10
 
 
 def test_errors(source, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from experiments import planning, room
 from experiments.foreseeing import speed
-from experiments.foreseeing.text import _ENCODING, size_of
+from experiments.foreseeing.text import size_of
 from sgns_jax.config import Config
 from sgns_jax.corpus import load_corpus
 from sgns_jax.encoding import write_raw_ids
@@ -133,7 +133,7 @@ def test_reading_takes_as_long_as_its_beginning_lets_expect(
     monkeypatch.setattr("experiments.foreseeing.text.time.perf_counter", clock.__next__)
     sample = text.stat().st_size // 4
     about = size_of(Config(corpus=str(text)), tmp_path / "none", sample)
-    np.testing.assert_allclose(about.reading_seconds, 8 * _ENCODING, rtol=0.01)
+    np.testing.assert_allclose(about.reading_seconds, 8, rtol=0.01)
 
 
 def test_training_has_the_memory_of_its_device_or_of_the_machine(monkeypatch):

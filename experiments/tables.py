@@ -298,6 +298,7 @@ PASSAGES = {
     "any_text": as_printed("faults_texts.json", faults_report.texts),
     "benchmark": as_printed("benchmark.json", benchmark_tables.table),
     "checkpoint_cost": as_printed("faults_cost.json", faults_report.cost),
+    "large_text": as_printed("faults_large.json", faults_report.large),
     "fuzzing": as_printed("fuzz.json", lambda run: fuzz.report(run["runs"])),
     "many_models": as_printed("side_by_side.json", side_by_side.table),
     "profile": as_printed("profile.json", profile_tables.table),

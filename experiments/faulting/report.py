@@ -37,12 +37,12 @@ def soak(result: dict) -> str:
 
 def large(result: dict) -> str:
     """What reading both texts took, the speeds of training; the verdicts."""
-    lines = [f"{'':<26}{'large':>12}{'small':>12}"]
+    lines = [f"{'':<30}{'large':>12}{'small':>12}"]
     cases = result["cases"]
 
     def row(what, form, values):
         cells = "".join(f"{form.format(values[name]):>12}" for name in cases)
-        lines.append(f"{what:<26}{cells}")
+        lines.append(f"{what:<30}{cells}")
 
     row("text, GB", "{:.2f}", {n: b / 1e9 for n, b in result["texts"].items()})
     speeds = {n: one["reading_bytes_per_second"] / 1e6 for n, one in cases.items()}

@@ -23,9 +23,11 @@ def loss(metrics: list[dict], path: str | os.PathLike) -> None:
     ):
         values = [line[name] for line in metrics]
         upper.plot(epoch, values, color=color, marker=".", markersize=3)
+        # A label is as wide as a quarter of the curve, and stands above all of it.
+        top = max(v for e, v in zip(epoch, values, strict=True) if e > 0.7 * epoch[-1])
         upper.annotate(
-            label, (epoch[-1], values[-1]), color=color, ha="right", va="bottom",
-            xytext=(0, 6), textcoords="offset points",
+            label, (epoch[-1], top), color=color, ha="right", va="bottom",
+            xytext=(0, 4), textcoords="offset points",
         )  # fmt: skip
     upper.set_ylabel("loss per positive pair (nats)")
     upper.set_ylim(bottom=0)

@@ -149,7 +149,7 @@ def read_corpus(config: Config, workdir: Workdir) -> Corpus:
         def on_progress(done: int, total: int | None) -> None:
             if done < bar.n:  # what was read is done; now it is encoded
                 bar.set_description("encoding", refresh=False)
-                bar.reset()
+                bar.reset(total)  # it shows itself at once
             bar.total = total
             bar.update(done - bar.n)
 

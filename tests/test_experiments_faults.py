@@ -158,6 +158,15 @@ def test_work_lost():
     assert losses.loss(sitting, only, 1)["writing_seconds"] == 0
 
 
+def test_the_clock_is_read_from_the_metrics(tmp_path):
+    assert disturbing.read_clock(tmp_path) == losses.Clock({0: 0.0}, frozenset())
+    lines = ({"round": n, "seconds": 2.0 * n, "checkpoint": n == 2} for n in (1, 2, 3))
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "metrics.jsonl").write_text(text)
+    wanted = losses.Clock({0: 0.0, 1: 2.0, 2: 4.0, 3: 6.0}, frozenset({2}))
+    assert disturbing.read_clock(tmp_path) == wanted
+
+
 def test_growth_is_that_of_the_second_half():
     t = np.linspace(0, 100, 400)
     noise = np.random.default_rng(0).normal(0, 1, 400)

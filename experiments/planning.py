@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
+
 from experiments import room
 from experiments.foreseeing import speed
 from experiments.foreseeing.text import Size, size_of
@@ -17,11 +19,13 @@ from sgns_jax.plan import (
     DeviceBytes,
     DiskBytes,
     HostBytes,
+    choose_mesh,
     device_bytes,
+    devices_needed,
     disk_bytes,
     host_bytes,
 )
-from sgns_jax.replicas import replica_mesh
+from sgns_jax.sharding import MeshShape, check_columns
 from sgns_jax.types import InputError
 
 
@@ -33,10 +37,22 @@ class Room(NamedTuple):
     disk: int
 
 
+class Asked(NamedTuple):
+    """What the user says of the devices."""
+
+    mesh: MeshShape | None = None  #: None: it is chosen
+    memory: int | None = None  #: of each in bytes; None: what they say themselves
+
+
+_NOTHING = Asked()
+
+
 class Plan(NamedTuple):
     """What a run takes, beside what is free."""
 
-    devices: int
+    shape: MeshShape
+    reason: str  #: why this mesh
+    needed: int | None  #: the fewest devices of this memory that hold the run
     cores: int  #: how many of them are cores of the host, and their memory its own
     device: DeviceBytes
     host: HostBytes
@@ -44,64 +60,96 @@ class Plan(NamedTuple):
     room: Room
 
 
-def show(config: Config, workdir: Path, keep_checkpoints: int) -> None:
+def show(
+    config: Config, workdir: Path, keep_checkpoints: int, asked: Asked = _NOTHING
+) -> None:
     """Prints the plan of a run.
 
     Raises:
       InputError: it cannot fit.
     """
     size = size_of(config, workdir / "corpus")
-    plan = make_plan(config, size, workdir, keep_checkpoints)
+    plan = make_plan(config, size, workdir, keep_checkpoints, asked)
     print(table(config, size, plan))
     _refuse(config, size.vocabulary, plan)
     print("\n" + _verdict(plan))
 
 
 def refuse_what_cannot_fit(
-    config: Config, num_tokens: int, vocabulary_size: int, workdir: Path
-) -> None:
-    """The same check with the sizes of a text that is encoded.
+    config: Config,
+    num_tokens: int,
+    vocabulary_size: int,
+    workdir: Path,
+    asked: Asked = _NOTHING,
+) -> Plan:
+    """The same check with the sizes of a text that is encoded; the plan if it fits.
 
     Raises:
       InputError: memory or disk cannot hold the run.
     """
     size = Size(num_tokens, vocabulary_size, 0, 0, "")
-    _refuse(config, vocabulary_size, make_plan(config, size, workdir, 1))
+    plan = make_plan(config, size, workdir, 1, asked)
+    _refuse(config, vocabulary_size, plan)
+    return plan
 
 
-def make_plan(config: Config, size: Size, workdir: Path, keep_checkpoints: int) -> Plan:
-    """The plan for a text of some size on the devices that there are."""
-    V, T = size.vocabulary, size.tokens
-    mesh = list(replica_mesh(config.replicas).devices)
-    each = device_bytes(config, V, T, len(mesh))
-    free = Room(room.device_memory(mesh), room.host_memory(), room.free_disk(workdir))
-    cores = 0 if free.device is not None else sum(one.platform == "cpu" for one in mesh)
+def make_plan(
+    config: Config,
+    size: Size,
+    workdir: Path,
+    keep_checkpoints: int,
+    asked: Asked = _NOTHING,
+) -> Plan:
+    """The plan for a text of some size on the devices that there are.
+
+    Raises:
+      InputError: the devices cannot split D evenly.
+    """
+    sizes = config, size.vocabulary, size.tokens
+    devices = jax.devices()
+    known = room.device_memory(devices)
+    memory = asked.memory or known
+    free = Room(memory, room.host_memory(), room.free_disk(workdir))
+    are_cores = known is None and devices[0].platform == "cpu"
+    shape, reason = asked.mesh, "as asked for"
+    if shape is None:
+        shared = are_cores and memory is None
+        shape, reason = choose_mesh(*sizes, len(devices), memory, shared)
+    check_columns(config.dim, shape.model)
+    each = device_bytes(*sizes, shape)
+    cores = min(shape.devices, len(devices)) if are_cores else 0
     return Plan(
-        len(mesh),
+        shape,
+        reason,
+        devices_needed(*sizes, memory) if memory else None,
         cores,
         each,
-        host_bytes(V, size.distinct_words, each, cores),
-        disk_bytes(
-            config, V, T, size.tokens_to_read, size.spilled_words, keep_checkpoints
-        ),
+        host_bytes(size.vocabulary, size.distinct_words, each, cores),
+        disk_bytes(*sizes, size.tokens_to_read, size.spilled_words, keep_checkpoints),
         free,
     )
 
 
 def _refuse(config: Config, vocabulary_size: int, plan: Plan) -> None:
-    least, free = plan.device.least, plan.room.device
-    where = f"on each of {plan.devices} devices"
-    if plan.cores:
-        least, free = plan.cores * least, plan.room.host
-        where = f"for {plan.cores} devices, which are cores of this machine"
     of = f"V = {vocabulary_size:,} words, D = {config.dim:,} and {config.optimizer}"
-    if free is not None and least > free:
-        fewer = ", fewer --replicas" if config.replicas > 1 else ""
-        raise InputError(
-            f"{of} need at least {_bytes(least)} of memory {where}; "
-            f"{_bytes(free)} are free: give a lower --dim or --max_vocabulary{fewer}, "
-            "or a machine with more"
-        )
+    fewer = ", fewer --replicas" if config.replicas > 1 else ""
+
+    def refuse_memory(least: int, where: str, free: int | None, more: str) -> None:
+        if free is not None and least > free:
+            raise InputError(
+                f"{of} need at least {_bytes(least)} of memory {where}; "
+                f"{_bytes(free)} are free: give a lower --dim or --max_vocabulary"
+                f"{fewer}, or {more}"
+            )
+
+    more = "devices with more"
+    if plan.needed and plan.needed > plan.shape.model:
+        more = f"{plan.needed} such devices with --mesh=model:{plan.needed}"
+    where = f"on each device of the mesh {plan.shape}"
+    refuse_memory(plan.device.least, where, plan.room.device, more)
+    where = f"for {plan.cores} devices, which are cores of this machine"
+    least = plan.cores * plan.device.least
+    refuse_memory(least, where, plan.room.host, "a machine with more")
     if plan.disk.least > plan.room.disk:
         raise InputError(
             f"{of} need at least {_bytes(plan.disk.least)} of disk, "
@@ -121,13 +169,17 @@ def _verdict(plan: Plan) -> str:
 
 def table(config: Config, size: Size, plan: Plan) -> str:
     """The plan in 80 columns."""
-    each, host, disk, free = plan[2:]
+    each, host, disk, free = plan.device, plan.host, plan.disk, plan.room
     lines = [
         f"Text     {size.raw_words:,} words, {size.vocabulary:,} different ones kept",
         f"         ({size.known})",
         f"Model    D = {config.dim:,}, {config.optimizer}",
-        f"Devices  {plan.devices} x {device()}, copies of the model: {config.replicas}",
+        f"Mesh     {plan.shape} ({plan.reason})",
+        f"         {plan.shape.devices} x {device()}, copies of the model that train "
+        f"apart: {config.replicas}",
     ]
+    if plan.needed:
+        lines.append(f"         devices of this memory needed at least: {plan.needed}")
 
     def part(title: str, rows: dict[str, int], total: int, free: int | None) -> None:
         lines.extend(["", title])

@@ -32,7 +32,7 @@ from experiments.runtime import start_jax
 from experiments.workdir import Workdir, read_corpus
 from sgns_jax.config import Config
 from sgns_jax.grid import load, make_grid, shared_shape
-from sgns_jax.train import Trainer, fit, init_state, make_model, make_trainer
+from sgns_jax.train import fit, init_state, make_model, make_trainer
 from sgns_jax.types import SENTENCE_END, InputError
 
 NAME = "side_by_side.json"
@@ -102,13 +102,13 @@ def alone(configs: list[Config], counts_V: np.ndarray, tokens_T: np.ndarray) -> 
     """Yields the seconds that training takes, without compiling, and the vectors."""
     size = counts_V, len(tokens_T)
     shape = shared_shape(configs)
-    program = make_trainer(shape, *size).run
+    any_model = make_trainer(shape, *size)
     init = jax.jit(partial(init_state, shape, len(counts_V)))
     while True:
         seconds, vectors = 0.0, []
         for config in configs:
             model = make_model(config, *size)
-            trainer = Trainer(init(model.keys.init), None, program, model)
+            trainer = any_model._replace(state=init(model.keys.init), model=model)
             spent, state = _timed(config, trainer, tokens_T)
             seconds += spent
             vectors.append(np.asarray(state.params.w_in))

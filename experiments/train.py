@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from absl.flags import FlagValues
+from jax.sharding import Mesh
 
 from experiments import cli, planning, report, sitting
 from experiments.provenance import device
@@ -28,6 +29,7 @@ from experiments.workdir import Workdir, read_corpus
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
 from sgns_jax.evaluation import evaluate_folder, format_table, to_json
+from sgns_jax.sharding import make_mesh, parse_mesh
 from sgns_jax.train import make_trainer
 from sgns_jax.vectors import WordVectors
 
@@ -68,6 +70,19 @@ SCRIPT.define(
     "a whole number >= 1",
 )  # fmt: skip
 SCRIPT.define(
+    "Run", str, "mesh", "",
+    "How many devices share the text (first the replicas, then the blocks of a step) "
+    "and how many the columns of the tables. The vectors are those of one device, to "
+    "rounding. Empty: chosen from devices and sizes; --plan says why.",
+    "like data:2,model:4",
+)  # fmt: skip
+SCRIPT.define(
+    "Run", float, "device_memory", 0.0,
+    "Memory of each device in GB, which a run must fit into; 0: what is free there, if "
+    "the device says so. With --plan, also for devices that are not here.",
+    "a number >= 0",
+)  # fmt: skip
+SCRIPT.define(
     "Run", bool, "plan", False,
     "Only say what the run would take of memory, disk and time, and whether it fits. "
     "Nothing is trained; of a text that is not encoded yet, 64 MB are read.",
@@ -84,9 +99,11 @@ SCRIPT.define(
 def main(flags: FlagValues) -> int | None:
     config = cli.config(flags, start_jax())
     report.check_run_flags(flags)
+    mesh = parse_mesh(flags.mesh) if flags.mesh else None
+    asked = planning.Asked(mesh, int(flags.device_memory * 1e9) or None)
     folder = flags.workdir or report.default_workdir(config.corpus)
     if flags.plan:
-        return planning.show(config, Path(folder), flags.keep_checkpoints)
+        return planning.show(config, Path(folder), flags.keep_checkpoints, asked)
     workdir = Workdir(folder)
     if workdir.finished(config):
         print(
@@ -96,10 +113,11 @@ def main(flags: FlagValues) -> int | None:
         vectors = WordVectors.load(workdir.path("vectors.txt"))
         return conclude(flags, workdir, vectors, workdir.read_result())
     started = time.perf_counter()
-    corpus = read(flags, config, workdir)
+    corpus, mesh = read(flags, config, workdir, asked)
     reading_seconds = time.perf_counter() - started
     compiling = time.perf_counter()
-    trainer = make_trainer(config, corpus.vocabulary.counts, len(corpus.tokens))
+    counts = corpus.vocabulary.counts
+    trainer = make_trainer(config, counts, len(corpus.tokens), mesh)
     compile_seconds = time.perf_counter() - compiling
     run = sitting.Run(
         config,
@@ -130,23 +148,26 @@ def main(flags: FlagValues) -> int | None:
     conclude(flags, workdir, vectors, result)
 
 
-def read(flags: FlagValues, config: Config, workdir: Workdir) -> Corpus:
-    """The corpus, once it is clear that the run can be made with it, and here."""
+def read(
+    flags: FlagValues, config: Config, workdir: Workdir, asked: planning.Asked
+) -> tuple[Corpus, Mesh]:
+    """The corpus and the mesh, once it is clear that the run can be made, and here."""
     corpus = read_corpus(config, workdir)
     V, T = len(corpus.vocabulary), len(corpus.tokens)
     report.check_words(flags.words, corpus.vocabulary)
-    planning.refuse_what_cannot_fit(config, T, V, workdir.path(""))
+    plan = planning.refuse_what_cannot_fit(config, T, V, workdir.path(""), asked)
     workdir.claim(config, corpus.fingerprint)
     print(
         f"{corpus.raw_words:,} words, {V:,} different ones seen at least "
-        f"{config.min_count} times, on {device()}"
+        f"{config.min_count} times, on {plan.shape.devices} x {device()}"
     )
+    print(f"Mesh {plan.shape}: {plan.reason}")
     if corpus.replaced_bytes:
         print(
             f"{corpus.replaced_bytes:,} times the text was not UTF-8; U+FFFD stands "
             "for what could not be read"
         )
-    return corpus
+    return corpus, make_mesh(plan.shape, config.replicas)
 
 
 def conclude(

@@ -51,24 +51,39 @@ class LossParts(NamedTuple):
     pairs: Array  #: number of positives, int32
 
 
-def block_loss(rows: BlockRows, weights: BlockWeights) -> LossParts:
+def block_loss(
+    rows: BlockRows, weights: BlockWeights, columns: str | None = None
+) -> LossParts:
     """The module's L, its two sums apart; L is ``parts.positive + parts.negative``.
 
     With independent noise it equals the sum of ``pair_loss`` over the positives; with
     shared noise that sum with K/N for the weight of a noise word. ``expected_loss``
     is the expectation of both.
+
+    Args:
+      rows, weights: see their classes.
+      columns: the mesh axis that the D columns are split over, if they are; each of its
+        devices gives its columns of the rows, and is given the whole loss.
     """
-    return _parts(scores(*rows), weights)
+    return _parts(scores(*rows, columns), weights)
 
 
-def scores(v_BCD: Array, u_BRD: Array) -> Array:
-    """S = V·Uᵀ, (B, C, R), added up in float32 where the rows are of half precision."""
+def scores(v_BCD: Array, u_BRD: Array, columns: str | None = None) -> Array:
+    """S = V·Uᵀ, (B, C, R), added up in float32 where the rows are of half precision.
+
+    Where columns are split, a device has a part of each sum, and they are added up.
+    """
     dtype = jnp.promote_types(v_BCD.dtype, jnp.float32)
-    return jnp.einsum("bcd,brd->bcr", v_BCD, u_BRD, preferred_element_type=dtype)
+    s_BCR = jnp.einsum("bcd,brd->bcr", v_BCD, u_BRD, preferred_element_type=dtype)
+    if columns is None:
+        return s_BCR
+    # Autodiff is by this device's columns: the parts of the others are constants.
+    constant_BCR = jax.lax.stop_gradient(s_BCR)
+    return jax.lax.psum(constant_BCR, columns) + (s_BCR - constant_BCR)
 
 
 def block_gradient(
-    rows: BlockRows, weights: BlockWeights
+    rows: BlockRows, weights: BlockWeights, columns: str | None = None
 ) -> tuple[LossParts, BlockRows]:
     """The gradient of :func:`block_loss` by the rows, derived by hand, and the loss.
 
@@ -77,10 +92,12 @@ def block_gradient(
 
     It is ``row_gradient`` summed over the pairs: for y = +1 an entry of G is
     −σ(−s), for y = −1 it is +σ(s). The products take G in the dtype of the rows; they
-    are added up, and the gradient is returned, in float32 or wider.
+    are added up, and the gradient is returned, in float32 or wider. Column d of both
+    depends on the other columns by S alone: split over ``columns`` (as for the loss),
+    each device derives its own.
     """
     v_BCD, u_BRD = rows
-    s_BCR = scores(v_BCD, u_BRD)
+    s_BCR = scores(v_BCD, u_BRD, columns)
     y_11R = weights.label_R[None, None, :]
     g_BCR = -y_11R * weights.weight_BCR * sigmoid(-y_11R * s_BCR)
     # Turned by itself: inside the product, XLA for CPUs takes a slower path.

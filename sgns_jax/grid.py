@@ -86,6 +86,7 @@ class Grid(NamedTuple):
     run: ModelRun  #: a round; it takes the states' memory for the next
     model_bytes: int  #: memory that one model needs, on its device
     sharding: NamedSharding  #: of all that has the axis M
+    segments: jax.ShapeDtypeStruct  #: of a round, and where they go
 
 
 def make_grid(
@@ -136,7 +137,7 @@ def make_grid(
     compiled = jitted.lower(state, model, segment, count).compile()
     memory = compiled.memory_analysis()
     needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes
-    return Grid(M, init, compiled, needed // at_once, split)
+    return Grid(M, init, compiled, needed // at_once, split, segment)
 
 
 def load(
@@ -164,7 +165,7 @@ def load(
     state = grid.init(model.keys.init)
     rates = model.learning_rate, model.num_steps
     schedule = make_schedule(configs[0].schedule, *rates)
-    return Trainer(state, schedule, grid.run, model)
+    return Trainer(state, schedule, grid.run, model, grid.segments)
 
 
 def _stack(models: Sequence) -> object:

@@ -12,6 +12,10 @@ together, which would take as long as the update itself. :func:`on_touched_rows`
 and makes a row optimiser of any Optax transformation.
 
 Dense gradients (V, D) are rows too, with ids 0..V−1.
+
+Where the D columns of all tables are split over devices, each updates its own, and
+what is one number for a row is asked of all of them: those functions are told the mesh
+axis, ``columns``.
 """
 
 from typing import NamedTuple
@@ -71,7 +75,7 @@ class TouchedRowsState(NamedTuple):
 
 
 def on_touched_rows(
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation, columns: str | None = None
 ) -> optax.GradientTransformationExtraArgs:
     """A row optimiser from any Optax transformation that treats rows one by one.
 
@@ -93,7 +97,8 @@ def on_touched_rows(
             jax.tree.structure(updates), jax.tree.structure(MergedRows(0, 0, 0)), merged
         )
         V = jax.tree.map(len, params)
-        ids = jax.tree.map(_without_zeros, ids, rows, V)
+        touched = jax.tree.map(lambda rows: _any_nonzero(rows, columns), rows)
+        ids = jax.tree.map(_without_others, ids, touched, V)
         # The state's tree with each table's ids in the table's place, None elsewhere.
         state_ids = optax.tree_map_params(
             optimizer,
@@ -111,8 +116,15 @@ def on_touched_rows(
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _without_zeros(ids: Array, rows: Array, V: int) -> Array:
-    return jnp.where(jnp.any(rows != 0, axis=1), ids, V + jnp.arange(len(ids)))
+def _any_nonzero(rows: Array, columns: str | None) -> Array:
+    nonzero_R = jnp.any(rows != 0, axis=1)
+    if columns is None:
+        return nonzero_R
+    return jax.lax.pmax(nonzero_R.astype(jnp.int32), columns) > 0
+
+
+def _without_others(ids: Array, touched: Array, V: int) -> Array:
+    return jnp.where(touched, ids, V + jnp.arange(len(ids)))
 
 
 def _take(ids: Array | None, table: Array) -> Array:
@@ -137,7 +149,9 @@ class RowRmsState(NamedTuple):
     mean_square: Params  #: (V,) each, q: the mean over them of mean_d g²
 
 
-def scale_by_row_rms(power: float = 0.15) -> optax.GradientTransformationExtraArgs:
+def scale_by_row_rms(
+    power: float = 0.15, columns: str | None = None
+) -> optax.GradientTransformationExtraArgs:
     """Gradients by the usual size of their row's, and by a power of how many it had.
 
         n_w ← n_w + 1,   q_w ← q_w + (mean_d g_d² − q_w) / n_w      for each g of w
@@ -162,8 +176,11 @@ def scale_by_row_rms(power: float = 0.15) -> optax.GradientTransformationExtraAr
         mean_square = jax.tree.map(lambda p: jnp.zeros(len(p), p.dtype), params)
         return RowRmsState(count, mean_square)
 
-    def one_table(rows, n_V, q_V, ids):
+    def mean_squares(rows):
         square_R = jnp.mean(rows * rows, axis=1)
+        return jax.lax.pmean(square_R, columns) if columns else square_R
+
+    def one_table(rows, square_R, n_V, q_V, ids):
         before_R = n_V.at[ids].get(mode="fill", fill_value=0)
         # Adding 0 in this way makes XLA read before it writes; it copies all V else.
         one_R = (square_R > 0) + jnp.minimum(before_R, 0)
@@ -181,7 +198,8 @@ def scale_by_row_rms(power: float = 0.15) -> optax.GradientTransformationExtraAr
 
     def update(updates, state, params=None, *, ids):
         del params
-        tables = map(one_table, updates, state.count, state.mean_square, ids)
+        squares = map(mean_squares, updates)
+        tables = map(one_table, updates, squares, state.count, state.mean_square, ids)
         updates, count, mean_square = map(Params._make, zip(*tables, strict=True))
         return updates, RowRmsState(count, mean_square)
 
@@ -206,7 +224,11 @@ def make_schedule(name: str, learning_rate: Array, num_steps: Array) -> optax.Sc
 
 
 def make_optimizer(
-    name: str, schedule: optax.Schedule, power: float = 0.15, dense: bool = False
+    name: str,
+    schedule: optax.Schedule,
+    power: float = 0.15,
+    dense: bool = False,
+    columns: str | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """``sgd``, ``adagrad`` (:func:`scale_by_row_rms`) or ``adam`` as a row optimiser.
 
@@ -216,16 +238,17 @@ def make_optimizer(
       power: of ``adagrad``.
       dense: Adam by whole tables, whose momentum moves every row; for gradients of
         shape (V, D).
+      columns: the mesh axis that D is split over, if it is.
     """
     scale = {
         "sgd": optax.identity,
-        "adagrad": lambda: scale_by_row_rms(power),
+        "adagrad": lambda: scale_by_row_rms(power, columns),
         "adam": optax.scale_by_adam,
     }
     if name not in scale:
         raise InputError(f"optimizer must be {', '.join(scale)}, got {name!r}")
     scaled = scale[name]()
     if name == "adam" and not dense:
-        scaled = on_touched_rows(scaled)
+        scaled = on_touched_rows(scaled, columns)
     rate = optax.scale_by_learning_rate(schedule)
     return optax.with_extra_args_support(optax.chain(scaled, rate))

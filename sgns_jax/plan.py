@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 
 from sgns_jax.config import Config
+from sgns_jax.sharding import MeshShape, axis_sizes, one_to_a_replica
 from sgns_jax.train import init_state, segment_size
 
 _NUMBER = 4  # bytes of a float32 or int32
@@ -44,25 +45,27 @@ class DeviceBytes(NamedTuple):
 
 
 def device_bytes(
-    config: Config, vocabulary_size: int, num_tokens: int, devices: int
+    config: Config, vocabulary_size: int, num_tokens: int, mesh: MeshShape
 ) -> DeviceBytes:
-    """What each of the devices holds, R/devices replicas and all tables on each.
+    """What each device of a mesh holds.
 
     Args:
       config: the settings.
       vocabulary_size: V.
       num_tokens: T, length of the token stream.
-      devices: a divisor of R = ``config.replicas``.
+      mesh: how many devices share replicas and blocks, and how many the columns.
     """
-    V, L = vocabulary_size, config.replicas // devices
-    tables, optimizer = state_bytes(config, V)
+    groups, sharing, columns = axis_sizes(mesh, config.replicas)
+    V, L = vocabulary_size, config.replicas // groups
+    tables, optimizer = state_bytes(config, V, columns)
     segment = _NUMBER * segment_size(config, num_tokens, V)
     sampling = _NUMBER * _SAMPLING_ARRAYS * V
     # A merge reads what was before: the tables, or whole states where replicas of one
     # device take turns, and one more to train.
     copies = (L + 1) * (tables + optimizer) if L > 1 else tables * (config.replicas > 1)
     windows = 3 * segment  # words, and how far they see to either side
-    working = max(_SEGMENT_ARRAYS * segment, windows + _step_bytes(config))
+    step = _step_bytes(config, sharing, columns)
+    working = max(_SEGMENT_ARRAYS * segment, windows + step)
     held = sampling + L * segment
     return DeviceBytes(
         tables,
@@ -73,27 +76,87 @@ def device_bytes(
     )
 
 
-def state_bytes(config: Config, vocabulary_size: int) -> tuple[int, int]:
-    """Sizes of the two tables, and of what the optimiser keeps."""
+def state_bytes(
+    config: Config, vocabulary_size: int, columns: int = 1
+) -> tuple[int, int]:
+    """Sizes of the two tables, and of what the optimiser keeps.
+
+    ``columns``: of a device's share, where so many split the columns.
+    """
     init = partial(init_state, config, vocabulary_size)
     state = jax.eval_shape(lambda: init(jax.random.key(0)))
-    return _size(state.params), _size(state.opt_state)
+    return _size(state.params, columns), _size(state.opt_state, columns)
 
 
-def _size(tree) -> int:
-    leaves = jax.tree.leaves(tree)
-    return sum(math.prod(x.shape) * x.dtype.itemsize for x in leaves)
+def _size(tree, columns: int) -> int:
+    def share(leaf):
+        numbers = math.prod(leaf.shape) // (columns if leaf.ndim == 2 else 1)
+        return numbers * leaf.dtype.itemsize
+
+    return sum(map(share, jax.tree.leaves(tree)))
 
 
-def _step_bytes(config: Config) -> int:
-    """The rows of a step's blocks, the gradient by them, and Adam's own rows."""
+def choose_mesh(
+    config: Config,
+    vocabulary_size: int,
+    num_tokens: int,
+    devices: int,
+    free: int | None,
+    cores: bool,
+) -> tuple[MeshShape, str]:
+    """The mesh that a run takes if it is not told, and the reason.
+
+    Args:
+      config, vocabulary_size, num_tokens: as for :func:`device_bytes`.
+      devices: how many there are.
+      free: memory of each in bytes; None: they do not say.
+      cores: are they the cores of one machine? They gain nothing from sharing blocks.
+    """
+    if cores:
+        return one_to_a_replica(config.replicas, devices), "a core for each replica"
+    fits = None
+    for columns in _divisors(devices):
+        mesh = MeshShape(devices // columns, columns)
+        if config.dim % columns == 0:
+            fits = mesh
+            plan = device_bytes(config, vocabulary_size, num_tokens, mesh)
+            if free is None or plan.total <= free:
+                break
+    if fits.model == 1:
+        return fits, "both tables fit on one device, so all share the text"
+    return fits, "both tables do not fit on one device, so some share the columns"
+
+
+def devices_needed(
+    config: Config, vocabulary_size: int, num_tokens: int, free: int
+) -> int | None:
+    """The fewest devices that hold a run, if each has ``free`` bytes.
+
+    They split the columns, for copies save nothing; None: not even a column a device.
+    """
+    for columns in _divisors(config.dim):
+        mesh = MeshShape(1, columns)
+        if device_bytes(config, vocabulary_size, num_tokens, mesh).total <= free:
+            return columns
+    return None
+
+
+def _divisors(n: int) -> list[int]:
+    return [m for m in range(1, n + 1) if n % m == 0]
+
+
+def _step_bytes(config: Config, sharing: int, columns: int) -> int:
+    """The rows of a step's blocks, the gradient by them, and Adam's own rows.
+
+    Where devices share the blocks, each is given the gradient of all of them.
+    """
     B, C, W = config.blocks_per_step, config.block_size, config.window
     if config.negatives_mode == "shared":
         rows = B * (C + C + 2 * W + config.noise_words)
     else:  # each centre is a block of its own
         rows = B * C * (1 + 1 + 2 * W + 2 * W * config.negatives)
-    arrays = 2 + 3 * (config.optimizer == "adam")
-    return arrays * _NUMBER * rows * config.dim
+    arrays = 2 / sharing + (sharing > 1) + 3 * (config.optimizer == "adam")
+    return round(arrays * _NUMBER * rows * config.dim / columns)
 
 
 class HostBytes(NamedTuple):

@@ -25,15 +25,12 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
 from sgns_jax.optimizers import RowRmsState
+from sgns_jax.sharding import DATA, REPLICA, split_of
 from sgns_jax.step import TrainState
-from sgns_jax.types import Params
-
-AXIS = "replica"
 
 #: ``(state, model, tokens, number of the segment)`` → state, metrics
 ModelRun = Callable
@@ -42,56 +39,60 @@ ModelRun = Callable
 _ROWS = 4096
 
 
-def replica_mesh(replicas: int) -> Mesh:
-    """Devices for replicas: as many as there are that each can take as many."""
-    devices = jax.devices()[:replicas]
-    n = max(n for n in range(1, len(devices) + 1) if replicas % n == 0)
-    return Mesh(np.array(devices[:n]), (AXIS,))
-
-
-def make_round(run: ModelRun, replicas: int, mesh: Mesh) -> ModelRun:
+def make_round(
+    run: ModelRun, replicas: int, tokens: int, mesh: Mesh, specs: TrainState
+) -> ModelRun:
     """``round(state, model, segments_LT, segment)`` from a segment's run.
 
     Replica i takes segment ``segment + i``. The state is that of all; the metrics have
     a leading axis for the replicas, since sums over many would not fit int32.
+
+    Args:
+      run: a segment's, made for the split of the mesh.
+      replicas: R.
+      tokens: T of a segment. ``segments_LT`` may be longer, to be split evenly.
+      mesh: from ``sharding.make_mesh``.
+      specs: of the state on it.
     """
-    if replicas == 1:  # nothing to merge, so no copy of what was before
+    columns = split_of(mesh).model
 
-        def alone(state, model, segments_1T, segment):
-            state, metrics = run(state, model, segments_1T[0], segment)
-            return state, jax.tree.map(lambda x: x[None], metrics)
-
-        return alone
-
-    def on_one_device(state, model, segments_LT, segment):
-        L = len(segments_LT)
+    def on_one_device(state, model, segments_Lt, segment):
+        # Devices that share blocks are handed a part of the text each.
+        segments_LT = jax.lax.all_gather(segments_Lt, DATA, axis=1, tiled=True)
+        segments_LT, L = segments_LT[:, :tokens], len(segments_Lt)
 
         def train(replica):
             segment_T, number = replica
             return run(state, model, segment_T, number)
 
-        numbers_L = segment + jax.lax.axis_index(AXIS) * L + jnp.arange(L)
+        if replicas == 1:  # nothing to merge, so no copy of what was before
+            state, metrics = train((segments_LT[0], segment))
+            return state, jax.tree.map(lambda x: x[None], metrics)
+        numbers_L = segment + jax.lax.axis_index(REPLICA) * L + jnp.arange(L)
         after_L, metrics_L = jax.lax.map(train, (segments_LT, numbers_L))
-        return merge(state, after_L), metrics_L
+        return merge(state, after_L, columns), metrics_L
 
-    every, split = PartitionSpec(), PartitionSpec(AXIS)
-    in_specs = every, every, split, every
+    every = PartitionSpec()
+    in_specs = specs, every, PartitionSpec(REPLICA, DATA), every
     # Not checked: a loop's types would have to say at every step what varies.
     return jax.shard_map(
         on_one_device,
         mesh=mesh,
         in_specs=in_specs,
-        out_specs=(every, split),
+        out_specs=(specs, PartitionSpec(REPLICA)),
         check_vma=False,
     )
 
 
-def merge(before: TrainState, after_L: TrainState) -> TrainState:
+def merge(
+    before: TrainState, after_L: TrainState, columns: str | None = None
+) -> TrainState:
     """One state of the replicas', which began a round as ``before``.
 
     Gradients that were counted (``scale_by_row_rms``) add up; other optimiser state,
     moving averages and counts of steps, becomes the mean. ``after_L`` holds the
-    replicas of this device along a leading axis; called within ``shard_map``.
+    replicas of this device along a leading axis; called within ``shard_map``, where
+    columns may be split over the axis ``columns``.
     """
 
     def counts(x):
@@ -100,19 +101,22 @@ def merge(before: TrainState, after_L: TrainState) -> TrainState:
     def opt_state(old, new_L):
         return _merge_counts(old, new_L) if counts(old) else _mean(new_L)
 
+    def table(old, new_L):
+        return _merge_table(old, new_L, columns)
+
     return TrainState(
-        Params(*map(_merge_table, before.params, after_L.params)),
+        jax.tree.map(table, before.params, after_L.params),
         jax.tree.map(opt_state, before.opt_state, after_L.opt_state, is_leaf=counts),
         _mean(after_L.step),
     )
 
 
 def _total(x_L: Array) -> Array:
-    return jax.lax.psum(jnp.sum(x_L, axis=0), AXIS)
+    return jax.lax.psum(jnp.sum(x_L, axis=0), REPLICA)
 
 
 def _replicas(x_L: Array) -> int:
-    return len(x_L) * jax.lax.axis_size(AXIS)
+    return len(x_L) * jax.lax.axis_size(REPLICA)
 
 
 def _mean(after_L: Array) -> Array:
@@ -135,25 +139,27 @@ def _merge_counts(before: RowRmsState, after_L: RowRmsState) -> RowRmsState:
     return RowRmsState(count, mean)
 
 
-def _merge_rows(before_RD: Array, after_LRD: Array) -> Array:
+def _merge_rows(before_RD: Array, after_LRD: Array, columns: str | None) -> Array:
     """The module's rule for some rows of a table."""
     move_LRD = after_LRD - before_RD[None]
     sum_RD = _total(move_LRD)
     squares_R = _total(jnp.sum(move_LRD**2, axis=2))
     square_R = jnp.sum(sum_RD**2, axis=1)
+    if columns:
+        squares_R, square_R = jax.lax.psum((squares_R, square_R), columns)
     c_R = jnp.where(square_R > 0, squares_R / square_R, 1)
     c_R = jnp.clip(c_R, 1 / _replicas(after_LRD), 1)
     return before_RD + c_R[:, None] * sum_RD
 
 
-def _merge_table(before: Array, after_L: Array) -> Array:
+def _merge_table(before: Array, after_L: Array, columns: str | None) -> Array:
     """The same for a table, some rows at a time, in the memory of a replica's."""
     V, D = before.shape
 
     def merged(after_L, start, size):
         rows = jax.lax.dynamic_slice(before, (start, 0), (size, D))
         rows_L = jax.lax.dynamic_slice(after_L, (0, start, 0), (len(after_L), size, D))
-        rows = _merge_rows(rows, rows_L)
+        rows = _merge_rows(rows, rows_L, columns)
         return jax.lax.dynamic_update_slice(after_L, rows[None], (0, start, 0))
 
     size = min(V, _ROWS)

@@ -9,6 +9,7 @@ from jax import Array
 
 from sgns_jax import block
 from sgns_jax.config import Config
+from sgns_jax.sharding import UNSPLIT, Split
 from sgns_jax.step import Keys, Sampling, Step, TrainState, prepare_segment
 
 
@@ -26,7 +27,7 @@ SegmentRun = Callable[
 
 
 def make_segment_run(
-    config: Config, step: Step, models_axis: str | None = None
+    config: Config, step: Step, models_axis: str | None = None, split: Split = UNSPLIT
 ) -> SegmentRun:
     """``run(state, keys, sampling, segment_T, segment)``: a segment's steps in a loop.
 
@@ -42,10 +43,13 @@ def make_segment_run(
         on until each model has done its steps, and what is done stays as it is: to
         let every model leave the loop for itself, vmap would copy all tables at every
         step.
+      split: as ``step`` was given it. Each device of ``data`` takes blocks that follow
+        each other; where B cannot be shared evenly, some are empty.
     """
     B, C = config.blocks_per_step, config.block_size
 
     def run(state, keys, sampling, segment_T, segment):
+        blocks_B = _share(B, split.data)
         windows, kept = prepare_segment(config, keys, sampling, segment_T, segment)
         # Replicas are at the same step at the same time, yet in different segments.
         keys = keys._replace(noise=jax.random.fold_in(keys.noise, segment))
@@ -56,10 +60,10 @@ def make_segment_run(
             state, total, rest, finite_steps = carry
             # A step's blocks lie evenly over the segment: neighbours in the text
             # repeat each other's words, and repeats in a step act from stale rows.
-            starts_B = (jnp.arange(B) * num_steps + i) * C
+            starts_B = (blocks_B * num_steps + i) * C
             measured = i % config.loss_every == 0
-            if models_axis:
-                starts_B = jnp.where(i < num_steps, starts_B, len(segment_T))
+            there_B = (blocks_B < B) & (i < num_steps)
+            starts_B = jnp.where(there_B, starts_B, len(segment_T))
             after, loss = step(state, keys, sampling, windows, starts_B, measured)
             if models_axis:
                 after = _unless(i >= num_steps, config, state, after)
@@ -72,10 +76,21 @@ def make_segment_run(
         longest = jax.lax.pmax(num_steps, models_axis) if models_axis else num_steps
         carry = state, zero, zero, num_steps
         state, loss, _, finite_steps = jax.lax.fori_loop(0, longest, body, carry)
+        if split.data:
+            loss = jax.lax.psum(loss, split.data)
+            finite_steps = jax.lax.pmin(finite_steps, split.data)
         pairs = jnp.sum(windows.left_T + windows.right_T)
         return state, SegmentMetrics(loss, pairs, finite_steps)
 
     return run
+
+
+def _share(blocks: int, axis: str | None) -> Array:
+    """The numbers of this device's blocks of a step; as many on each device."""
+    if axis is None:
+        return jnp.arange(blocks)
+    share = -(-blocks // jax.lax.axis_size(axis))
+    return jax.lax.axis_index(axis) * share + jnp.arange(share)
 
 
 def _add(

@@ -3,10 +3,12 @@
     segment → {subsampling, half-windows}                     once a segment
     blocks of kept tokens, noise words → rows → gradient → update    a step
 
-All randomness comes from keys folded with the count of segments or of steps.
+All randomness comes from keys folded with counts: of segments, of steps, and with the
+place of a block in its segment, whichever device works it off.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import flax.struct
@@ -19,6 +21,7 @@ from jax import Array
 from sgns_jax import block, noise, window
 from sgns_jax.config import Config
 from sgns_jax.optimizers import add_rows
+from sgns_jax.sharding import UNSPLIT, Split, gather
 from sgns_jax.types import Params
 
 
@@ -46,7 +49,7 @@ class Keys(NamedTuple):
     init: Array
     subsample: Array  #: with the segment's
     window: Array  #: with the segment's
-    noise: Array  #: with the step's
+    noise: Array  #: with the step's and the block's
 
 
 def run_keys(seed: int) -> Keys:
@@ -101,7 +104,9 @@ Step = Callable[
 ]
 
 
-def make_step(config: Config, optimizer: optax.GradientTransformation) -> Step:
+def make_step(
+    config: Config, optimizer: optax.GradientTransformation, split: Split = UNSPLIT
+) -> Step:
     """The pure training step of a configuration, ready for jit, vmap and loops.
 
     ``step(state, keys, sampling, windows, starts_B, measured)`` reads the blocks that
@@ -114,6 +119,8 @@ def make_step(config: Config, optimizer: optax.GradientTransformation) -> Step:
       config: its model, training and batching settings are built in.
       optimizer: a row optimiser, see ``sgns_jax.optimizers``; with
         ``updates="dense"`` any Optax transformation.
+      split: the mesh axes that the step is split over; it is then called in
+        ``shard_map``, on a share of the blocks and on a device's columns.
     """
     gradients = {"analytic": block.block_gradient, "autodiff": _autodiff_gradient}
     block_gradient = gradients[config.gradient]
@@ -123,10 +130,11 @@ def make_step(config: Config, optimizer: optax.GradientTransformation) -> Step:
     def step(state, keys, sampling, windows, starts_B, measured=True):
         batch = sample_batch(config, state.step, keys, sampling, windows, starts_B)
         rows = read_rows(config, state.params, batch)
-        _, gradient = block_gradient(rows, batch.weights)
-        ids, by_row = rows_of_words(gradient, batch)
+        _, gradient = block_gradient(rows, batch.weights, split.model)
+        ids, by_row = gather(rows_of_words(gradient, batch), split.data)
         params, opt_state = update(optimizer, ids, by_row, state)
-        loss = jax.lax.cond(measured, block.block_loss, _no_loss, rows, batch.weights)
+        loss_of = partial(block.block_loss, columns=split.model)
+        loss = jax.lax.cond(measured, loss_of, _no_loss, rows, batch.weights)
         return TrainState(params, opt_state, state.step + 1), loss
 
     return step
@@ -140,7 +148,7 @@ def sample_batch(
     windows: window.Windows,
     starts_B: Array,
 ) -> Batch:
-    """Cuts the blocks of a step and draws its noise words, folded with its count.
+    """Cuts the blocks of a step and draws noise words, folded with its count.
 
     Each pair draws ``config.negatives`` words where they are independent, and the first
     K of ``sampling`` count.
@@ -149,17 +157,25 @@ def sample_batch(
     shared = config.negatives_mode == "shared"
     if not shared:  # each centre is a block of its own
         starts_B, C = (starts_B[:, None] + jnp.arange(C)[None]).ravel(), 1
-    (B,) = starts_B.shape
     tokens_BE, mask_BCE = window.cut_blocks(windows, starts_B, C, W)
 
     N = config.noise_words if shared else 2 * W * config.negatives
-    key_noise = jax.random.fold_in(keys.noise, step)
-    noise_BN = noise.draw(key_noise, sampling.noise, (B, N))
+    noise_BN = draw_noise(jax.random.fold_in(keys.noise, step), sampling, starts_B, N)
     ids = tokens_BE, mask_BCE, noise_BN
     weights_of = block.shared_weights if shared else block.independent_weights
     weights = weights_of(*ids, sampling.num_negatives, config.collisions)
     words_BR = jnp.concatenate([tokens_BE, noise_BN], axis=1)
     return Batch(tokens_BE[:, W : W + C], words_BR, weights)
+
+
+def draw_noise(key: Array, sampling: Sampling, starts_B: Array, number: int) -> Array:
+    """Noise words (B, number) of a step's blocks, each folded with where it starts."""
+
+    def of_block(start):
+        block_key = jax.random.fold_in(key, start)
+        return noise.draw(block_key, sampling.noise, (number,))
+
+    return jax.vmap(of_block)(starts_B)
 
 
 def read_rows(config: Config, params: Params, batch: Batch) -> block.BlockRows:
@@ -201,14 +217,14 @@ def _no_loss(rows, weights):
     return jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), shapes)
 
 
-def _autodiff_gradient(rows, weights):
+def _autodiff_gradient(rows, weights, columns=None):
     """What ``block_gradient`` derives by hand, from ``jax.grad`` of the loss.
 
     Autodiff rounds it to the dtype of the rows.
     """
 
     def total(rows):
-        parts = block.block_loss(rows, weights)
+        parts = block.block_loss(rows, weights, columns)
         return parts.positive + parts.negative, parts
 
     gradient, parts = jax.grad(total, has_aux=True)(rows)

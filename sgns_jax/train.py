@@ -9,7 +9,6 @@ is therefore a pure function of the configuration, the tokens and the rounds don
 """
 
 import functools
-import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -18,12 +17,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sgns_jax import replicas, window
 from sgns_jax.config import Config
 from sgns_jax.optimizers import make_optimizer, make_schedule
 from sgns_jax.segment import SegmentMetrics, make_segment_run
+from sgns_jax.sharding import (
+    DATA,
+    MODEL,
+    REPLICA,
+    UNSPLIT,
+    Split,
+    check_columns,
+    make_mesh,
+    one_to_a_replica,
+    place,
+    split_of,
+    state_specs,
+)
 from sgns_jax.step import (
     Keys,
     Sampling,
@@ -105,17 +117,19 @@ ModelRun = Callable[
 ]
 
 
-def make_model_run(config: Config, models_axis: str | None = None) -> ModelRun:
+def make_model_run(
+    config: Config, models_axis: str | None = None, split: Split = UNSPLIT
+) -> ModelRun:
     """A segment's training of any model that differs in ``Model`` alone.
 
     Nothing of the model is built in: it may be traced, and vmapped over
-    ``models_axis``.
+    ``models_axis``. ``split`` as for ``make_step``.
     """
 
     def run(state, model, segment_T, segment):
         rate = make_schedule(config.schedule, model.learning_rate, model.num_steps)
-        step = make_step(config, _optimizer(config, rate))
-        train = make_segment_run(config, step, models_axis)
+        step = make_step(config, _optimizer(config, rate, split.model), split)
+        train = make_segment_run(config, step, models_axis, split)
         return train(state, model.keys, model.sampling, segment_T, segment)
 
     return run
@@ -128,9 +142,9 @@ def init_state(config: Config, vocabulary_size: int, key: Array) -> TrainState:
     return TrainState(params, optimizer.init(params), jnp.int32(0))
 
 
-def _optimizer(config: Config, schedule: optax.Schedule):
+def _optimizer(config: Config, schedule: optax.Schedule, columns: str | None = None):
     power, dense = config.adagrad_power, config.updates == "dense"
-    return make_optimizer(config.optimizer, schedule, power, dense)
+    return make_optimizer(config.optimizer, schedule, power, dense, columns)
 
 
 class Trainer(NamedTuple):
@@ -140,34 +154,50 @@ class Trainer(NamedTuple):
     schedule: optax.Schedule  #: step → learning rate
     run: ModelRun  #: a round, compiled; it takes the state's memory for the next's
     model: Model
+    segments: jax.ShapeDtypeStruct  #: of a round, and where they go
 
 
-def make_trainer(config: Config, counts: np.ndarray, num_tokens: int) -> Trainer:
+def make_trainer(
+    config: Config, counts: np.ndarray, num_tokens: int, mesh: Mesh | None = None
+) -> Trainer:
     """Initialises and compiles. The one place for jit, donation and sharding.
 
     Args:
       config: the settings.
       counts: (V,) how often each word stands in the corpus.
       num_tokens: T, length of the token stream, sentence ends included.
+      mesh: from ``sharding.make_mesh``. Default: a device for each replica, or for as
+        many as there are devices that each can take as many.
+
+    Raises:
+      InputError: the mesh cannot split the D columns evenly.
     """
+    if mesh is None:
+        shape = one_to_a_replica(config.replicas, len(jax.devices()))
+        mesh = make_mesh(shape, config.replicas)
+    check_columns(config.dim, mesh.shape[MODEL])
     model = make_model(config, counts, num_tokens)
-    mesh = replicas.replica_mesh(config.replicas)
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    split = NamedSharding(mesh, PartitionSpec(replicas.AXIS))
     init = functools.partial(init_state, config, len(counts))
-    state = jax.jit(init, out_shardings=everywhere)(model.keys.init)
+    specs = state_specs(jax.eval_shape(init, model.keys.init))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    state_places = place(mesh, specs)
+    state = jax.jit(init, out_shardings=state_places)(model.keys.init)
     model = jax.device_put(model, everywhere)
-    shape = config.replicas, segment_size(config, num_tokens, len(counts))
+    size = segment_size(config, num_tokens, len(counts))
+    devices = mesh.shape[DATA]
+    shape = config.replicas, -(-size // devices) * devices  # as many on each device
+    split = NamedSharding(mesh, PartitionSpec(REPLICA, DATA))
     segments = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split)
     count = jax.ShapeDtypeStruct((), jnp.int32)
+    run = make_model_run(config, split=split_of(mesh))
     jitted = jax.jit(
-        replicas.make_round(make_model_run(config), config.replicas, mesh),
+        replicas.make_round(run, config.replicas, size, mesh, specs),
         donate_argnums=0,  # the old state is never read again
-        out_shardings=everywhere,
+        out_shardings=(state_places, everywhere),
     )
     compiled = jitted.lower(state, model, segments, count).compile()
     schedule = make_schedule(config.schedule, config.learning_rate, model.num_steps)
-    return Trainer(state, schedule, compiled, model)
+    return Trainer(state, schedule, compiled, model, segments)
 
 
 def at_rate(config: Config, trainer: Trainer, learning_rate: Array) -> Trainer:
@@ -200,23 +230,44 @@ def fit(
       InputError: if a token is no word id of the vocabulary: on the device it would
         silently stand for another word.
     """
-    state = trainer.state
+    state, segments = trainer.state, trainer.segments
     V = trainer.model.sampling.keep_V.shape[-1]
-    shape = config.replicas, segment_size(config, len(tokens), V)
-    size, per_epoch = math.prod(shape), num_rounds(config, len(tokens), V)
+    size = segment_size(config, len(tokens), V)
+    per_epoch = num_rounds(config, len(tokens), V)
     for done in range(rounds_done, config.epochs * per_epoch):
-        start = done % per_epoch * size
-        round_T = np.full(size, SENTENCE_END, np.int32)
-        part = tokens[start : start + size]
-        round_T[: len(part)] = part
-        _check_ids(round_T, V)
-        segments, number = round_T.reshape(shape), np.int32(done * config.replicas)
-        state, metrics = trainer.run(state, trainer.model, segments, number)
+        start = done % per_epoch * config.replicas * size
+        read = functools.partial(_read_round, tokens, start, size, segments.shape, V)
+        round_RT = jax.make_array_from_callback(segments.shape, segments.sharding, read)
+        number = np.int32(done * config.replicas)
+        state, metrics = trainer.run(state, trainer.model, round_RT, number)
         yield done + 1, state, metrics
 
 
-def _check_ids(round_T: np.ndarray, vocabulary_size: int) -> None:
-    low, high = round_T.min(), round_T.max()
+def _read_round(
+    tokens: np.ndarray,
+    start: int,
+    size: int,
+    shape: tuple[int, int],
+    vocabulary_size: int,
+    part: tuple[slice, slice],
+) -> np.ndarray:
+    """A part of a round's segments: the rows and columns that a device is given.
+
+    Segments follow each other in the text, ``size`` tokens each. Rows are longer where
+    devices share them evenly.
+    """
+    rows, columns = (range(n)[asked] for n, asked in zip(shape, part, strict=True))
+    part_Lt = np.full((len(rows), len(columns)), SENTENCE_END, np.int32)
+    for row, part_t in zip(rows, part_Lt, strict=True):
+        first = start + row * size
+        text = tokens[first + columns.start : first + min(columns.stop, size)]
+        part_t[: len(text)] = text
+    _check_ids(part_Lt, vocabulary_size)
+    return part_Lt
+
+
+def _check_ids(ids: np.ndarray, vocabulary_size: int) -> None:
+    low, high = ids.min(), ids.max()
     if low < SENTENCE_END or high >= vocabulary_size:
         raise InputError(
             f"fit: tokens hold ids from {low} to {high}, the vocabulary has ids 0 to "

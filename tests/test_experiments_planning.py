@@ -4,6 +4,7 @@ import gzip
 import resource
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from sgns_jax.config import Config
 from sgns_jax.corpus import load_corpus
 from sgns_jax.encoding import write_raw_ids
 from sgns_jax.plan import device_bytes, state_bytes
+from sgns_jax.sharding import MeshShape
 from sgns_jax.text import open_source, tokenize
 from sgns_jax.types import InputError
 
@@ -146,23 +148,23 @@ def test_refused_is_what_no_program_could_do_with_and_no_byte_more(
     tmp_path, monkeypatch
 ):
     config, sizes = Config(dim=300), (10**8, 10**6)  # T, V
-    least = device_bytes(config, 10**6, 10**8, 2).least
+    asked = planning.Asked(MeshShape(2))
+    least = device_bytes(config, 10**6, 10**8, asked.mesh).least
     disk = 8 * 10**6 * 300 + sum(state_bytes(config, 10**6))
     for fits in (None, 2 * least, disk), (least, 0, disk):
         give(monkeypatch, *fits)
-        planning.refuse_what_cannot_fit(config, *sizes, tmp_path)
+        planning.refuse_what_cannot_fit(config, *sizes, tmp_path, asked)
     for fails, words in (
         ((None, 2 * least - 1, disk), "for 2 devices, which are cores"),
-        ((least - 1, GB**2, disk), "on each of 2 devices"),
+        ((least - 1, GB**2, disk), "on each device of the mesh data:2,model:1"),
         ((least, 0, disk - 1), r"4\.82 GB of disk, 4\.82 GB are free"),
     ):
         give(monkeypatch, *fails)
         with pytest.raises(InputError, match=words) as error:
-            planning.refuse_what_cannot_fit(config, *sizes, tmp_path)
+            planning.refuse_what_cannot_fit(config, *sizes, tmp_path, asked)
         assert "V = 1,000,000" in str(error.value) and "lower --dim" in str(error.value)
     silent = SimpleNamespace(platform="gpu")  # one that does not say what is free
-    mesh = SimpleNamespace(devices=[silent, silent])
-    monkeypatch.setattr(planning, "replica_mesh", lambda replicas: mesh)
+    monkeypatch.setattr(jax, "devices", lambda: [silent, silent])
     give(monkeypatch, None, 0, disk)
     planning.refuse_what_cannot_fit(config, *sizes, tmp_path)
 

@@ -7,7 +7,7 @@ import pytest
 from sgns_jax.checkpoint import Checkpoints
 from sgns_jax.config import Config
 from sgns_jax.plan import device_bytes, disk_bytes, host_bytes, state_bytes
-from sgns_jax.replicas import replica_mesh
+from sgns_jax.sharding import MeshShape, one_to_a_replica
 from sgns_jax.train import init_state, make_trainer
 from sgns_jax.vectors import WordVectors
 
@@ -23,8 +23,7 @@ V, T = 20_000, 400_000
 )
 def test_a_device_takes_what_the_compiled_program_does(settings, unoptimized):
     config = Config(dim=50, **settings)
-    devices = replica_mesh(config.replicas).size
-    plan = device_bytes(config, V, T, devices)
+    plan = device_bytes(config, V, T, one_to_a_replica(config.replicas, 2))
     trainer = make_trainer(config, np.ones(V), T)
     arrays = jax.tree.leaves((trainer.state.params, trainer.state.opt_state))
     assert sum(state_bytes(config, V)) == sum(x.nbytes for x in arrays)
@@ -42,13 +41,13 @@ def test_drawing_the_first_vectors_takes_three_tables_beside_both():
     config = Config(dim=50)
     init = jax.jit(lambda key: init_state(config, V, key))
     taken = init.lower(jax.random.key(0)).compile().memory_analysis()
-    planned = device_bytes(config, V, T, 2).start
+    planned = device_bytes(config, V, T, MeshShape(2)).start
     np.testing.assert_allclose(planned, taken.temp_size_in_bytes, rtol=0.01)
 
 
 def test_bytes_of_a_device_depend_on_what_it_shares(T=10**8):
     config = Config(dim=300, replicas=8)
-    alone, shared = (device_bytes(config, 10**6, T, n) for n in (8, 2))
+    alone, shared = (device_bytes(config, 10**6, T, MeshShape(n)) for n in (8, 2))
     assert alone.tables == shared.tables == 2 * 10**6 * 300 * 4
     assert shared.training > alone.training + 4 * alone.tables  # 4 replicas, not 1
     on_gpus, on_cores = (host_bytes(10**6, 0, alone, cores) for cores in (0, 8))

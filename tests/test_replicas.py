@@ -14,6 +14,7 @@ from sgns_jax import replicas, train
 from sgns_jax.block import LossParts
 from sgns_jax.optimizers import RowRmsState, make_optimizer
 from sgns_jax.segment import make_segment_run
+from sgns_jax.sharding import MeshShape, make_mesh
 from sgns_jax.step import TrainState, make_sampling, make_step, run_keys
 from sgns_jax.types import Params
 from tests.test_train import CONFIG, corpus, fitted
@@ -26,7 +27,7 @@ def compiled_merge(rows_at_once):
     """``merge`` of replicas that share one device; reads ``replicas._ROWS``, traced."""
     every = PartitionSpec()
     merge = jax.shard_map(
-        lambda *states: replicas.merge(*states), mesh=replicas.replica_mesh(1),
+        lambda *states: replicas.merge(*states), mesh=make_mesh(MeshShape(), 1),
         in_specs=(every, every), out_specs=every, check_vma=False,
     )  # fmt: skip
     return jax.jit(merge)
@@ -158,12 +159,6 @@ def test_replicas_may_take_turns_on_one_device(monkeypatch):
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
         apart, together,
     )  # fmt: skip
-
-
-def test_devices_share_replicas_evenly(monkeypatch):
-    monkeypatch.setattr(jax, "devices", lambda: list("abcdef"))
-    sizes = [replicas.replica_mesh(n).size for n in (1, 2, 6, 7, 8, 9, 12)]
-    assert sizes == [1, 2, 6, 1, 4, 3, 6]
 
 
 def test_replicas_draw_noise_of_their_own():

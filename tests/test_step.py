@@ -182,6 +182,20 @@ def test_steps_draw_anew_and_repeat_exactly():
     jax.tree.map(np.testing.assert_array_equal, first, draw(0))
 
 
+@pytest.mark.parametrize("mode", ["shared", "independent"])
+def test_a_block_draws_the_same_noise_whatever_its_companions(mode):
+    """So that devices may share blocks in any way."""
+    config, sampling = config_with(negatives_mode=mode), make_sampling(CONFIG, COUNTS)
+    draw = jax.jit(
+        lambda starts: sample_batch(config, 3, KEYS, sampling, segment(), starts)
+    )
+    both = draw(STARTS[:2])
+    each = [draw(STARTS[i : i + 1]) for i in range(2)]
+    together = jax.tree.map(lambda *x: np.concatenate(x), *each)
+    np.testing.assert_array_equal(both.words_BR, together.words_BR)
+    assert np.any(each[0].words_BR[:, -5:] != each[1].words_BR[:, -5:])
+
+
 def test_sampling_follows_the_settings():
     config = config_with(subsample=0.02, subsample_rule="paper", noise_exponent=-0.5)
     sampling = make_sampling(config, COUNTS)

@@ -138,13 +138,17 @@ def test_fit_hands_over_all_tokens_in_every_epoch_and_counts_on(replicas, segmen
     handed = []
 
     def run(state, model, segments_LT, segment):
-        assert len(segments_LT) == replicas
-        handed.append((int(segment), segments_LT.ravel()))
+        assert len(segments_LT) == replicas and np.all(segments_LT[:, size:] == -1)
+        handed.append((int(segment), segments_LT[:, :size].ravel()))
         return state, None
 
     config = dataclasses.replace(CONFIG, replicas=replicas)
     model = train.Model(None, Sampling(np.ones(V), None, None, None), None, None)
-    trainer = train.Trainer(None, None, run, model)
+    # Rows are longer than a segment where devices share them evenly.
+    size = train.segment_size(config, len(tokens), V)
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    shape = jax.ShapeDtypeStruct((replicas, size + 3), np.int32, sharding=place)
+    trainer = train.Trainer(None, None, run, model, shape)
     done = [done for done, *_ in train.fit(config, trainer, tokens)]
     rounds = segments // replicas
     assert done == list(range(1, 2 * rounds + 1))

@@ -18,11 +18,12 @@ import jax.numpy as jnp
 import optax
 from jax.nn import sigmoid
 
-from sgns_jax import block, noise, window
+from sgns_jax import block, window
 from sgns_jax.config import Config
 from sgns_jax.optimizers import add_rows
 from sgns_jax.step import (
     Batch,
+    draw_noise,
     make_step,
     prepare_segment,
     read_rows,
@@ -69,10 +70,9 @@ def in_turn(parts: dict[str, Part], values: Values) -> Values:
     return values
 
 
-def draw(config: Config, keys, sampling, step) -> Values:
+def draw(config: Config, keys, sampling, step, starts_B) -> Values:
     key = jax.random.fold_in(keys.noise, step)
-    shape = config.blocks_per_step, config.noise_words
-    return {"noise_BN": noise.draw(key, sampling.noise, shape)}
+    return {"noise_BN": draw_noise(key, sampling, starts_B, config.noise_words)}
 
 
 def cut(config: Config, sampling, windows, starts_B, noise_BN) -> Values:

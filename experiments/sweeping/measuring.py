@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.sweeping.plan import Point
 from sgns_jax import plan
-from sgns_jax.replicas import replica_mesh
+from sgns_jax.sharding import one_to_a_replica
 from sgns_jax.train import expected_kept, fit, make_trainer
 
 
@@ -46,7 +46,8 @@ def needed_bytes(point: Point) -> int:
     one more to draw the first vectors and to merge replicas in.
     """
     replicas = point.config.replicas
-    return state_bytes(point) * (replicas + 2 * replica_mesh(replicas).size)
+    devices = one_to_a_replica(replicas, len(jax.devices())).devices
+    return state_bytes(point) * (replicas + 2 * devices)
 
 
 def measure(point: Point) -> dict:

@@ -1,0 +1,147 @@
+"""The mesh: what is split over which devices, and what they tell each other.
+
+    axis      splits                                    devices exchange, in every step
+    replica   copies of the model, see ``replicas``     nothing (they are merged later)
+    data      the blocks of a step                      gradients: rows, and their words
+    model     the D columns of tables and optimiser     scores: partial sums, added up
+
+On ``data`` every device holds the same rows, works off its share of the blocks, is
+given the row gradients of all, and adds the same numbers in the same order. On
+``model`` it holds D/m columns of every row, for all blocks; a score is a sum over
+columns, so that only scores travel, whose number does not depend on D, and no row ever
+moves.
+
+To the user there are two axes: ``data`` counts the devices that share the text, which
+take replicas first, as many as both numbers allow, and then split blocks.
+
+Source: Ordentlich et al. 2016 (arXiv 1606.08495) for columns; rows that are gathered
+are what data-parallel training sends where gradients are sparse.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from sgns_jax.types import InputError
+
+REPLICA, DATA, MODEL = "replica", "data", "model"
+
+PyTree = object
+
+
+class MeshShape(NamedTuple):
+    """How many devices share the text, and how many the columns of a table."""
+
+    data: int = 1
+    model: int = 1
+
+    @property
+    def devices(self) -> int:
+        return self.data * self.model
+
+    def __str__(self) -> str:
+        return f"data:{self.data},model:{self.model}"
+
+
+class Split(NamedTuple):
+    """The mesh axes that a step is split over; None: it is not."""
+
+    data: str | None = None
+    model: str | None = None
+
+
+UNSPLIT = Split()
+
+
+def parse_mesh(text: str) -> MeshShape:
+    """The shape that ``data:2,model:4`` says; an axis left out is 1.
+
+    Raises:
+      InputError: it says none.
+    """
+    axes = [part.partition(":") for part in text.split(",")]
+    numbers = {name: int(n) for name, _, n in axes if n.isdecimal() and int(n)}
+    if len(numbers) < len(axes) or not numbers.keys() <= {DATA, MODEL}:
+        raise InputError(
+            f"mesh must be whole numbers of devices like data:2,model:4, got {text!r}; "
+            "--help says what they do"
+        )
+    return MeshShape(**numbers)
+
+
+def one_to_a_replica(replicas: int, devices: int) -> MeshShape:
+    """As many devices as there are that each can take as many replicas."""
+    most = min(replicas, devices)
+    return MeshShape(max(n for n in range(1, most + 1) if replicas % n == 0))
+
+
+def axis_sizes(shape: MeshShape, replicas: int) -> tuple[int, int, int]:
+    """Devices along replica, data and model: replicas are split before blocks are."""
+    groups = math.gcd(replicas, shape.data)
+    return groups, shape.data // groups, shape.model
+
+
+def make_mesh(
+    shape: MeshShape, replicas: int, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+    """The mesh of a shape, with the axes replica, data, model.
+
+    Neighbours share columns, as they wait for each other in every step.
+
+    Args:
+      shape: how many devices for what.
+      replicas: R.
+      devices: to take them from; default: all that there are.
+
+    Raises:
+      InputError: there are fewer devices.
+    """
+    devices = jax.devices() if devices is None else devices
+    if shape.devices > len(devices):
+        raise InputError(
+            f"mesh {shape} takes {shape.devices} devices, there are {len(devices)}; "
+            "give a smaller --mesh, or none"
+        )
+    placed = np.array(devices[: shape.devices]).reshape(axis_sizes(shape, replicas))
+    return Mesh(placed, (REPLICA, DATA, MODEL))
+
+
+def check_columns(dim: int, m: int) -> None:
+    """Refuses to split D columns over m devices where one would hold more than others.
+
+    Raises:
+      InputError: it would.
+    """
+    if dim % m:
+        near = f"{dim - dim % m} or {dim - dim % m + m}" if dim > m else m
+        raise InputError(
+            f"D = {dim} columns cannot be split evenly over model:{m}; give --dim "
+            f"{near}, or a --mesh whose model divides {dim}"
+        )
+
+
+def split_of(mesh: Mesh) -> Split:
+    """The axes of a mesh that split a step."""
+    return Split(*(axis if mesh.shape[axis] > 1 else None for axis in (DATA, MODEL)))
+
+
+def state_specs(state: PyTree) -> PyTree:
+    """Tables of V rows and D columns are split by columns, all else is everywhere."""
+    columns, every = PartitionSpec(None, MODEL), PartitionSpec()
+    return jax.tree.map(lambda leaf: columns if leaf.ndim == 2 else every, state)
+
+
+def place(mesh: Mesh, specs: PyTree) -> PyTree:
+    """The shardings of specs on a mesh."""
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+
+
+def gather(tree: PyTree, axis: str | None) -> PyTree:
+    """Arrays of all devices of an axis, joined along their first axis, in order."""
+    if axis is None:
+        return tree
+    return jax.tree.map(lambda x: jax.lax.all_gather(x, axis, tiled=True), tree)

@@ -2,27 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+import random
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from sgns_jax import corpus_cache, encoding
+from sgns_jax import corpus_cache, parts
 from sgns_jax.builtin_corpora import BUILT_IN
-from sgns_jax.text import STDIN, open_source, source_files, text_bytes, tokenize
+from sgns_jax.text import STDIN, source_files, text_bytes
 from sgns_jax.types import InputError
-from sgns_jax.vocabulary import (
-    Vocabulary,
-    build_vocabulary,
-    load_vocabulary,
-    save_vocabulary,
-)
+from sgns_jax.vocabulary import Vocabulary, load_vocabulary
 
-_FORMAT = 2  # counts up when the meaning of the cached files changes
+_FORMAT = 3  # counts up when the meaning of the cached files changes
 
 
 #: What a text may be encoded by; ``load_corpus`` says how.
@@ -61,6 +56,7 @@ def load_corpus(
     sentence_length: int = 0,
     on_progress: Callable[[int, int | None], None] | None = None,
     on_rebuild: Callable[[str], None] | None = None,
+    team: parts.Team = parts.ALONE,
 ) -> Corpus:
     """Encodes a corpus, or opens it where the same text was encoded before.
 
@@ -79,6 +75,7 @@ def load_corpus(
             the begin with those of the ids.
         on_rebuild: called with one line where a cache is damaged, before the text
             is encoded again. What is opened is checked against its checksums.
+        team: the processes that call this together, each for its share of the files.
 
     Returns:
         The corpus. Its tokens stay on disk.
@@ -97,7 +94,7 @@ def load_corpus(
     source, files = _files(source, on_progress)
     folder, key = Path(cache_dir).expanduser(), _key(files, settings)
     try:
-        fields = corpus_cache.read_cache(folder, key)
+        fields = corpus_cache.read_cache(folder, key) if team.index == 0 else None
     except corpus_cache.DamagedError as damage:
         if source == STDIN:
             raise InputError(
@@ -107,15 +104,20 @@ def load_corpus(
         if on_rebuild:
             on_rebuild(f"{damage}; encoding the text again")
         fields = None
-    if fields is None:
+    if not team.first_says(fields is not None):
         _refuse_cache_in_source(folder, source)
         tell = on_progress or (lambda done, total: None)
-        total = text_bytes(files) if files else None
-        with corpus_cache.new_cache(folder) as new, _unchanged(source, files):
-            fields = _encode(source, total, settings, new, tell)
-            corpus_cache.write_meta(new, key, fields)
+        mine = parts.share(files, team)
+        total = text_bytes(mine) if mine else None
+        with _scratch(folder, team) as new, _unchanged(source, files):
+            team.wait("begun")
+            text = source, files, settings
+            fields = parts.encode(*text, new, team, tell, total)
+            if team.index == 0:
+                corpus_cache.write_meta(new, key, fields)
+        team.wait("encoded")
         pa.default_memory_pool().release_unused()  # what words took, tables may need
-    return _open(folder, fields)
+    return _open(folder, corpus_cache.read_meta(folder)["corpus"])
 
 
 def find_corpus(source: str, cache_dir: str | Path, **settings) -> Corpus | None:
@@ -135,6 +137,17 @@ def find_corpus(source: str, cache_dir: str | Path, **settings) -> Corpus | None
     except corpus_cache.DamagedError:
         return None
     return _open(folder, fields) if fields else None
+
+
+@contextmanager
+def _scratch(folder: Path, team: parts.Team) -> Iterator[Path]:
+    """A folder for new files, which the first process makes and puts in place."""
+    number = team.first_says(random.SystemRandom().getrandbits(30))
+    if team.index:
+        yield corpus_cache.scratch(folder, number)
+        return
+    with corpus_cache.new_cache(folder, number) as new:
+        yield new
 
 
 def _open(folder: Path, fields: dict) -> Corpus:
@@ -188,57 +201,3 @@ def _unchanged(source: str, files: list[Path]) -> Iterator[None]:
             f"corpus {source!r} changed while it was read; run this again when "
             "nothing writes to it"
         )
-
-
-def _encode(
-    source: str,
-    total: int | None,
-    settings: dict,
-    folder: Path,
-    on_progress: Callable[[int, int | None], None],
-) -> dict[str, int | str]:
-    """Writes tokens and vocabulary; returns the corpus's other fields."""
-    digest = hashlib.sha256(json.dumps(settings).encode())
-    split = partial(
-        tokenize, tokenizer=settings["tokenizer"], lowercase=settings["lowercase"]
-    )
-    raw = encoding.write_raw_ids(
-        _hashed(open_source(source), digest),
-        split,
-        folder,
-        lambda done: on_progress(done, total),
-    )
-    raw_words = sum(generation.words for generation in raw.generations)
-    if not raw_words:
-        raise InputError(
-            f"corpus {source!r} holds no words; give text, or another tokenizer"
-        )
-    vocabulary, rare = build_vocabulary(
-        encoding.count_words(raw), settings["min_count"], settings["max_vocabulary"]
-    )
-    save_vocabulary(vocabulary, folder / corpus_cache.VOCABULARY)
-    raw_bytes = raw.path.stat().st_size
-    sentences = encoding.write_ids(
-        raw,
-        vocabulary,
-        folder / corpus_cache.TOKENS,
-        settings["sentence_length"],
-        lambda done: on_progress(done, raw_bytes),
-    )
-    kept = int(vocabulary.counts.sum())
-    return {
-        "raw_words": raw_words,
-        "kept_words": kept,
-        "dropped_by_min_count": rare,
-        "dropped_by_max_vocabulary": raw_words - kept - rare,
-        "sentences": sentences,
-        "bytes_read": raw.bytes_read,
-        "replaced_bytes": raw.replaced_bytes,
-        "fingerprint": digest.hexdigest()[:32],
-    }
-
-
-def _hashed(pieces: Iterable[bytes], digest) -> Iterator[bytes]:
-    for piece in pieces:
-        digest.update(piece)
-        yield piece

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,9 +70,21 @@ def _file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_meta(folder: Path) -> dict:
+    """What ``write_meta`` wrote, with no check: another process has just done it."""
+    return json.loads((folder / META).read_bytes())
+
+
+def scratch(folder: Path, number: int) -> Path:
+    """The folder that ``new_cache`` makes."""
+    return folder / f"{_SCRATCH}{number}"
+
+
 @contextmanager
-def new_cache(folder: Path) -> Iterator[Path]:
+def new_cache(folder: Path, number: int) -> Iterator[Path]:
     """A scratch folder whose files replace the cache's when the block succeeds.
+
+    ``number`` tells it from those of others.
 
     Raises:
         InputError: files cannot be written; the old cache is as it was.
@@ -81,14 +92,17 @@ def new_cache(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(folder)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as name:
-            scratch = Path(name)
-            with _locked(scratch):
-                yield scratch
+        new = scratch(folder, number)
+        new.mkdir()
+        try:
+            with _locked(new):
+                yield new
             # Without its last file a cache is none: killed here, we encode again.
             (folder / META).unlink(missing_ok=True)
             for name in (TOKENS, VOCABULARY, META):
-                (scratch / name).replace(folder / name)
+                (new / name).replace(folder / name)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
         raise InputError(
             f"cannot write to the cache folder {folder}: {error.strerror or error}; "

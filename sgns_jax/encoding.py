@@ -7,6 +7,8 @@ vocabulary. A text with more distinct words than memory should hold is a row of
 Memory holds one generation's words, the vocabulary, and a part of all words.
 """
 
+import json
+import zlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +30,7 @@ _MEAN_LETTERS = 64  # fewer words if they are longer: lines of Chinese, encoded 
 _PARTS = 64  # of a spilled generation; one part of all of them is in memory
 _NO_WORDS = {LINE_END: 0, "": 1}
 _DROPPED = -2
+_RAW, _ABOUT = "raw.int32", "raw.json"
 _THREADS = 2  # more would wait for the one that merges the words
 _CHUNK_TOKENS = 1 << 20
 
@@ -56,7 +59,7 @@ def write_raw_ids(
     on_progress: Callable[[int], None],
 ) -> RawText:
     """Tokenizes a text on two threads and writes every token's provisional id."""
-    path = folder / "raw.int32"
+    path = folder / _RAW
     ids = defaultdict(None, _NO_WORDS)
     ids.default_factory = ids.__len__  # a new word gets the next id, in C
     generations: list[Generation] = []
@@ -96,25 +99,66 @@ def _counted(ids: dict[str, int], path: Path, tokens: range) -> Generation:
     return Generation(tokens, int(counts[len(_NO_WORDS) :].sum()), [words])
 
 
+def save_raw(raw: RawText, folder: Path) -> RawText:
+    """Leaves on disk what another process needs to know of a text, for ``load_raw``."""
+    generations = [
+        part if len(part.parts) == _PARTS else _spilled(part, folder)
+        for part in raw.generations
+    ]
+    about = {
+        "generations": [
+            (part.tokens.start, part.tokens.stop, part.words) for part in generations
+        ],
+        "bytes_read": raw.bytes_read,
+        "replaced_bytes": raw.replaced_bytes,
+    }
+    (folder / _ABOUT).write_text(json.dumps(about))
+    return raw._replace(generations=generations)
+
+
+def load_raw(folder: Path) -> RawText:
+    """The text whose process called ``save_raw``."""
+    about = json.loads((folder / _ABOUT).read_text())
+    generations = [
+        Generation(range(start, stop), words, _spilled_parts(folder, start))
+        for start, stop, words in about["generations"]
+    ]
+    counts = about["bytes_read"], about["replaced_bytes"]
+    return RawText(folder / _RAW, generations, *counts)
+
+
 def _spilled(generation: Generation, folder: Path) -> Generation:
     """The words in parts by their hash, in a file that is mapped, not read."""
     (words,) = generation.parts
-    hashes = map(hash, words["word"].to_pylist())
+    # Not Python's hash, which is another one in every process.
+    hashes = map(zlib.crc32, words["word"].cast(pa.large_binary()).to_pylist())
     part = np.fromiter(hashes, np.int64, len(words)) % _PARTS
     words = words.take(pa.array(np.argsort(part, kind="stable")))
     ends = np.cumsum(np.bincount(part, minlength=_PARTS)).tolist()
-    path = str(folder / f"words-{generation.tokens.start}.arrow")
+    path = _spilled_path(folder, generation.tokens.start)
     with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, words.schema) as writer:
         for start, end in pairwise([0, *ends]):
             writer.write_batch(words.slice(start, end - start))
-    batches = pa.ipc.open_file(pa.memory_map(path))
-    parts = [batches.get_batch(number) for number in range(_PARTS)]
+    parts = _spilled_parts(folder, generation.tokens.start)
     return generation._replace(parts=parts)
 
 
-def count_words(raw: RawText) -> Iterator[pa.Table]:
-    """Words and how often they occur in all the text, in tables that share no word."""
-    for batches in zip(*(found.parts for found in raw.generations), strict=True):
+def _spilled_path(folder: Path, start: int) -> str:
+    return str(folder / f"words-{start}.arrow")
+
+
+def _spilled_parts(folder: Path, start: int) -> list[pa.RecordBatch]:
+    batches = pa.ipc.open_file(pa.memory_map(_spilled_path(folder, start)))
+    return [batches.get_batch(number) for number in range(_PARTS)]
+
+
+def count_words(raws: Iterable[RawText]) -> Iterator[pa.Table]:
+    """Words and how often they occur in all texts, in tables that share no word.
+
+    Of more than one generation all must have been spilled.
+    """
+    generations = (found.parts for raw in raws for found in raw.generations)
+    for batches in zip(*generations, strict=True):
         counted = pa.Table.from_batches(batches).select(COUNTED.names)
         if len(batches) > 1:
             groups = counted.group_by("word", use_threads=False)
@@ -156,7 +200,8 @@ def write_ids(
             file.write(ids[:last])
             held = ids[last:]
             sentences += np.count_nonzero(ids[:last] == SENTENCE_END)
-    return int(sentences) + 1
+        wrote = file.tell() > 0
+    return int(sentences) + wrote
 
 
 def _kept_ids(

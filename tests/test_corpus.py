@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgns_jax import corpus, corpus_cache, encoding
+from sgns_jax import corpus, corpus_cache, encoding, parts
 from sgns_jax.config import Config
 from sgns_jax.corpus import find_corpus, load_corpus
 from sgns_jax.text import open_source
@@ -86,7 +86,7 @@ def test_every_kept_word_is_written_once_in_order(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(encoding, "_CHUNK_TOKENS", chunk_tokens)
             small_pieces = partial(open_source, piece_bytes=piece_bytes)
-            patch.setattr(corpus, "open_source", small_pieces)
+            patch.setattr(parts, "open_source", small_pieces)
             return load_corpus(
                 str(folder / "text"),
                 folder / "cache",
@@ -125,7 +125,7 @@ def test_encoded_once(source, tmp_path, monkeypatch):
         "corpus.json",
     }
     with monkeypatch.context() as patch:
-        patch.delattr(corpus, "open_source")  # reading again would fail
+        patch.delattr(parts, "open_source")  # reading again would fail
         again = load_corpus(source, cache, min_count=1)
     np.testing.assert_array_equal(again.tokens, first.tokens)
     assert again.vocabulary.words == first.vocabulary.words
@@ -137,7 +137,7 @@ def test_what_is_encoded_is_found_without_reading(source, tmp_path, monkeypatch)
     settings = {name: settings[name] for name in corpus.SETTINGS}
     assert find_corpus(source, cache, **settings) is None
     want = load_corpus(source, cache, **settings)
-    monkeypatch.delattr(corpus, "open_source")  # reading would fail
+    monkeypatch.delattr(parts, "open_source")  # reading would fail
     found = find_corpus(source, cache, **settings)
     assert found.tokens.tolist() == want.tokens.tolist()
     assert found.fingerprint == want.fingerprint and found.raw_words == want.raw_words
@@ -234,7 +234,7 @@ def test_killed_at_any_moment_leaves_the_old_cache_the_new_one_or_none(
             with suppress(Killed):
                 load_corpus(source, cache, min_count=2)
         with monkeypatch.context() as patch:
-            patch.setattr(corpus, "open_source", Mock(side_effect=Killed))
+            patch.setattr(parts, "open_source", Mock(side_effect=Killed))
             for min_count in (1, 2):
                 with suppress(Killed):
                     loaded = load_corpus(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sgns_jax import corpus, encoding
+from sgns_jax import encoding, parts
 from sgns_jax.corpus import load_corpus
 from sgns_jax.text import open_source, tokenize
 from sgns_jax.types import SENTENCE_END, InputError
@@ -42,7 +42,7 @@ def load(folder, content: bytes, piece_bytes: int = 1 << 20, **options):
     (folder / "text").write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         small_pieces = partial(open_source, piece_bytes=piece_bytes)
-        patch.setattr(corpus, "open_source", small_pieces)
+        patch.setattr(parts, "open_source", small_pieces)
         return load_corpus(str(folder / "text"), folder / "cache", **options)
 
 

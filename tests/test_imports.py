@@ -50,13 +50,14 @@ ALLOWED = {
     "vocabulary": {"types", "text"},
     "encoding": {"types", "text", "vocabulary"},
     "corpus_cache": {"types"},
+    "parts": {"types", "text", "vocabulary", "encoding", "corpus_cache"},
     "corpus": {
         "types",
         "text",
         "vocabulary",
-        "encoding",
         "builtin_corpora",
         "corpus_cache",
+        "parts",
     },  # fmt: skip
     "vector_files": {"types"},
     "vectors": {"types", "vector_files"},

@@ -7,13 +7,14 @@ described once.
 import dataclasses
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from absl import flags
 from absl.flags import FlagValues
 
-from experiments import stopping
+from experiments import processes, stopping
 from sgns_jax.config import Config, Setting
 from sgns_jax.types import InputError
 
@@ -76,14 +77,16 @@ class Script:
 
         What the user can mend ends in one line on the standard error and status 2; a
         fault of ours keeps its traceback. A signal to stop ends in a line, too, and
-        the status that shells expect of it.
+        the status that shells expect of it; what ends as another process of the job is
+        gone has status 75, "try again".
         """
         if {"--help", "-h", "-help"} & set(sys.argv[1:]):
             print(self.help_page())
             sys.exit(0)
         before = stopping.raise_signals()
         try:
-            sys.exit(main(self._parse()))
+            with processes.together(self._again):
+                sys.exit(main(self._parse()))
         except flags.Error as error:
             _end(f"error: {error}; see --help", 2)
         except (InputError, OSError, FloatingPointError) as error:
@@ -91,6 +94,11 @@ class Script:
         except KeyboardInterrupt as stop:
             what = str(stop) or "interrupted"
             _end(f"{what}; the same command {self._again}", stopping.status(stop))
+        except Exception:
+            if not processes.many():
+                raise
+            traceback.print_exc()
+            processes.leave(1)  # the others wait for this one
         finally:
             stopping.restore(before)
 
@@ -144,4 +152,4 @@ def _shown(default) -> str:
 
 def _end(message: str, status: int) -> None:
     print(" ".join(message.split()), file=sys.stderr)
-    sys.exit(status)
+    processes.leave(status)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax
 
-from experiments import room
+from experiments import processes, room
 from experiments.foreseeing import speed
 from experiments.foreseeing.text import Size, size_of
 from experiments.provenance import available_cores, device
@@ -107,17 +107,19 @@ def make_plan(
     """
     sizes = config, size.vocabulary, size.tokens
     devices = jax.devices()
-    known = room.device_memory(devices)
+    known = room.device_memory(jax.local_devices())
     memory = asked.memory or known
     free = Room(memory, room.host_memory(), room.free_disk(workdir))
     are_cores = known is None and devices[0].platform == "cpu"
     shape, reason = asked.mesh, "as asked for"
     if shape is None:
-        shared = are_cores and memory is None
+        shared = are_cores and memory is None and not processes.many()
         shape, reason = choose_mesh(*sizes, len(devices), memory, shared)
+        # Processes may have different memory, and need one mesh.
+        shape = MeshShape(*processes.first_says(*shape))
     check_columns(config.dim, shape.model)
     each = device_bytes(*sizes, shape)
-    cores = min(shape.devices, len(devices)) if are_cores else 0
+    cores = min(shape.devices, jax.local_device_count()) if are_cores else 0
     return Plan(
         shape,
         reason,

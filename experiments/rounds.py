@@ -1,15 +1,19 @@
 """The rounds of a run as they are done: a line each, a bar, and what is no number."""
 
+import functools
 import math
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
+from experiments import processes
 from experiments.workdir import MetricsLog
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
@@ -56,6 +60,7 @@ class Rounds:
             unit_scale=True,
             desc="training",
             mininterval=0.5,
+            disable=not processes.first(),
         )
 
     def tell(
@@ -78,6 +83,7 @@ class Rounds:
         Raises:
           NotFinite: a loss, or a row before a checkpoint, is no finite number.
         """
+        processes.await_all(metrics)
         seconds = time.perf_counter() - self._began
         line = metrics_line(
             done, self._rounds, self._config, self._schedule, step, metrics, seconds
@@ -169,9 +175,13 @@ def _all_finite(params: Params) -> bool:
 
 
 def _bad_rows(table_VD: Array) -> np.ndarray:
-    return np.flatnonzero(~np.asarray(_finite_rows(table_VD)))
+    return np.flatnonzero(~np.asarray(_finite_rows(table_VD.sharding.mesh)(table_VD)))
 
 
-@jax.jit
-def _finite_rows(table_VD):
-    return jnp.all(jnp.isfinite(table_VD), axis=1)
+@functools.cache
+def _finite_rows(mesh: Mesh) -> Callable[[Array], Array]:
+    """Which rows are finite; every process is told of all, whoever has the columns."""
+    every = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(
+        lambda table_VD: jnp.all(jnp.isfinite(table_VD), axis=1), out_shardings=every
+    )

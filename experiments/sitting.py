@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from experiments import processes
 from experiments.rounds import NotFinite, Rounds, rounds_of
-from experiments.stopping import Stopping
+from experiments.stopping import Stopping, Terminated
 from experiments.workdir import Workdir
 from sgns_jax.checkpoint import Checkpoints
 from sgns_jax.config import Config
@@ -57,6 +58,7 @@ def train(run: Run, trainer: Trainer) -> tuple[TrainState, int]:
         Stopping() as stopping,
         run.workdir.alone(),
         Checkpoints(folder, keep) as saved,
+        processes.together("goes on from the last checkpoint"),
     ):
         first = 0
         if saved.latest() is None:
@@ -72,11 +74,23 @@ def train(run: Run, trainer: Trainer) -> tuple[TrainState, int]:
                 if not run.halve or _halvings(run, rate) == MOST_HALVINGS:
                     raise
                 print(f"{error.what}; halving the learning rate", file=sys.stderr)
-            saved.wait()
+            _wait(saved)
             first, trainer = _go_on(run, trainer, saved, rate / 2)
-    if stopping.asked:  # when no round was left
-        raise stopping.asked
+    (asked,) = processes.agree(bool(stopping.asked))
+    if asked:  # when no round was left
+        raise stopping.asked or Terminated
     return state, _halvings(run, rate)
+
+
+def _wait(saved: Checkpoints) -> None:
+    """Returns when all is written.
+
+    Orbax waits for the other processes too, and finds out late that one is gone. Votes
+    find out at once.
+    """
+    while processes.many() and any(processes.agree(saved.busy())):
+        time.sleep(0.01)
+    saved.wait()
 
 
 def _go_on(
@@ -112,20 +126,25 @@ def _sit(
         Rounds(run.config, run.corpus, trainer, first, log) as rounds,
     ):
         untold, last_save = None, time.perf_counter()
+        decide = processes.Agreement()
         for done, state, metrics in fit(run.config, trainer, run.corpus.tokens, first):
             # The device works on this round while the one before is told of.
             if untold:
                 rounds.tell(*untold, state.params)
             untold = done, jnp.copy(state.step), metrics
-            due = time.perf_counter() - last_save >= run.checkpoint_seconds
-            if due or done == run.rounds or stopping.asked:
+            late = time.perf_counter() - last_save >= run.checkpoint_seconds
+            due, asked = decide(late and processes.first(), bool(stopping.asked))
+            if due or done == run.rounds or asked:
                 # What a checkpoint has done is in the metrics before it is saved.
                 rounds.tell(*untold, state.params, checkpoint=True)
                 untold = None
                 log.sync()
+                _wait(saved)
                 saved.save(done, (state, rate))
                 last_save = time.perf_counter()
-            if stopping.asked:
-                saved.wait()
-                raise stopping.asked(f"stopped after round {done} of {run.rounds}")
+            if asked:
+                _wait(saved)
+                stop = stopping.asked or Terminated  # another process was asked
+                raise stop(f"stopped after round {done} of {run.rounds}")
+    _wait(saved)
     return state

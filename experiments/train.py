@@ -17,11 +17,10 @@ Trains skip-gram with negative sampling and writes into the work folder:
 import time
 from pathlib import Path
 
-import numpy as np
 from absl.flags import FlagValues
 from jax.sharding import Mesh
 
-from experiments import cli, planning, report, sitting
+from experiments import cli, planning, processes, report, sitting
 from experiments.provenance import device
 from experiments.runtime import start_jax
 from experiments.stopping import Stopping
@@ -29,7 +28,7 @@ from experiments.workdir import Workdir, read_corpus
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
 from sgns_jax.evaluation import evaluate_folder, format_table, to_json
-from sgns_jax.sharding import make_mesh, parse_mesh
+from sgns_jax.sharding import make_mesh, on_host, parse_mesh
 from sgns_jax.train import make_trainer
 from sgns_jax.vectors import WordVectors
 
@@ -77,6 +76,23 @@ SCRIPT.define(
     "like data:2,model:4",
 )  # fmt: skip
 SCRIPT.define(
+    "Many processes", str, "coordinator", "",
+    "Where the first of several processes is reached, which train one model together; "
+    "the same for all. Empty, like the next two: one process, or what SLURM, Open MPI, "
+    "Kubernetes or a TPU pod tells JAX.",
+    "like node1:1234",
+)  # fmt: skip
+SCRIPT.define(
+    "Many processes", int, "num_processes", 0,
+    "How many processes there are.",
+    "a whole number >= 1",
+)  # fmt: skip
+SCRIPT.define(
+    "Many processes", int, "process_id", -1,
+    "Which of them this one is; 0 is the one that the others reach.",
+    "0 to num_processes - 1",
+)  # fmt: skip
+SCRIPT.define(
     "Run", float, "device_memory", 0.0,
     "Memory of each device in GB, which a run must fit into; 0: what is free there, if "
     "the device says so. With --plan, also for devices that are not here.",
@@ -97,7 +113,9 @@ SCRIPT.define(
 
 
 def main(flags: FlagValues) -> int | None:
+    processes.join(flags.coordinator, flags.num_processes, flags.process_id)
     config = cli.config(flags, start_jax())
+    processes.one_voice()
     report.check_run_flags(flags)
     mesh = parse_mesh(flags.mesh) if flags.mesh else None
     asked = planning.Asked(mesh, int(flags.device_memory * 1e9) or None)
@@ -128,7 +146,9 @@ def main(flags: FlagValues) -> int | None:
         halve=flags.on_nonfinite == "halve",
     )
     state, halvings = sitting.train(run, trainer)
-    matrix = np.asarray(state.params.w_in)
+    matrix = on_host(state.params.w_in)
+    if not processes.first():
+        return  # the rest is said and written once
     vectors = WordVectors(tuple(corpus.vocabulary.words), matrix)
     workdir.save_vectors(vectors)
     metrics = workdir.read_metrics()

@@ -5,12 +5,14 @@ import fcntl
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
+from experiments import processes
 from sgns_jax.config import Config
 from sgns_jax.corpus import SETTINGS, Corpus, load_corpus
 from sgns_jax.types import InputError
@@ -20,6 +22,8 @@ from sgns_jax.vectors import WordVectors
 class Workdir:
     """A run's folder. Files appear in it whole or not at all.
 
+    Of many processes that train one model, all read it and the first one writes.
+
     Raises:
       InputError: at construction, if the folder cannot be made or written to.
     """
@@ -28,9 +32,8 @@ class Workdir:
         self._folder = Path(folder)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            probe = self._folder / ".writable"
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self._folder):
+                pass
         except OSError as error:
             raise InputError(
                 f"cannot write to the work folder {folder} ({error.strerror}); give a "
@@ -63,6 +66,9 @@ class Workdir:
         Raises:
           InputError: one does.
         """
+        if not processes.first():
+            yield
+            return
         descriptor = os.open(self._folder, os.O_RDONLY)
         try:
             with suppress(OSError):  # a file system may have no locks
@@ -136,6 +142,8 @@ class Workdir:
         return value
 
     def write_json(self, name: str, value: dict) -> None:
+        if not processes.first():
+            return
         whole = self.path(name + ".part")
         with _writing(self.path(name)) as path:
             whole.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
@@ -144,7 +152,10 @@ class Workdir:
 
 def read_corpus(config: Config, workdir: Workdir) -> Corpus:
     """Reads and encodes the corpus, with a bar while it takes time."""
-    with tqdm(unit="B", unit_scale=True, desc="reading", leave=False) as bar:
+    silent = not processes.first()
+    with tqdm(
+        unit="B", unit_scale=True, desc="reading", leave=False, disable=silent
+    ) as bar:
 
         def on_progress(done: int, total: int | None) -> None:
             if done < bar.n:  # what was read is done; now it is encoded
@@ -159,6 +170,7 @@ def read_corpus(config: Config, workdir: Workdir) -> Corpus:
             **{name: getattr(config, name) for name in SETTINGS},
             on_progress=on_progress,
             on_rebuild=lambda line: bar.write(f"warning: {line}", file=sys.stderr),
+            team=processes.team(),
         )
 
 
@@ -167,7 +179,9 @@ class MetricsLog:
 
     def __init__(self, path: Path, kept: list[dict]):
         self.seconds = kept[-1]["seconds"] if kept else 0.0
-        self._path = path
+        self._path, self._file = path, None
+        if not processes.first():
+            return
         with _writing(path):
             whole = path.with_name(path.name + ".part")
             whole.write_text("".join(map(_text, kept)), encoding="utf-8")
@@ -175,11 +189,15 @@ class MetricsLog:
             self._file = path.open("ab", buffering=0)
 
     def write(self, line: dict) -> None:
+        if self._file is None:
+            return
         with _writing(self._path):
             self._file.write(_text(line).encode())
 
     def sync(self) -> None:
         """Returns when the lines would survive a loss of power."""
+        if self._file is None:
+            return
         with _writing(self._path):
             os.fsync(self._file.fileno())
 
@@ -187,7 +205,8 @@ class MetricsLog:
         return self
 
     def __exit__(self, *error) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def _text(line: dict) -> str:

@@ -45,8 +45,9 @@ class Checkpoints:
         self._folder = Path(folder).absolute()
         self._saving = None
         with self._written():
-            for cut_off in self._folder.glob("*" + ocp.utils.TMP_DIR_SUFFIX):
-                shutil.rmtree(cut_off)
+            if jax.process_index() == 0:
+                for cut_off in self._folder.glob("*" + ocp.utils.TMP_DIR_SUFFIX):
+                    shutil.rmtree(cut_off)
             self._manager = ocp.CheckpointManager(
                 self._folder,
                 # A few large arrays gain nothing from OCDBT, a store for many small
@@ -87,6 +88,12 @@ class Checkpoints:
         """Returns when all is written."""
         with self._written():
             self._manager.wait_until_finished()
+
+    def busy(self) -> bool:
+        """Is a checkpoint still being written?"""
+        with self._written():
+            self._manager.check_for_errors()
+            return self._manager.is_saving_in_progress()
 
     def save(self, rounds_done: int, tree: PyTree) -> None:
         """Copies arrays off the device, then writes them in the background.

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sgns_jax.types import InputError
@@ -31,6 +32,8 @@ from sgns_jax.types import InputError
 REPLICA, DATA, MODEL = "replica", "data", "model"
 
 PyTree = object
+
+_ROWS_AT_ONCE = 1 << 16
 
 
 class MeshShape(NamedTuple):
@@ -101,6 +104,11 @@ def make_mesh(
       InputError: there are fewer devices.
     """
     devices = jax.devices() if devices is None else devices
+    if jax.process_count() > 1 and shape.devices != len(devices):
+        raise InputError(
+            f"mesh {shape} takes {shape.devices} of the {len(devices)} devices of "
+            f"{jax.process_count()} processes; give one that takes all, or none"
+        )
     if shape.devices > len(devices):
         raise InputError(
             f"mesh {shape} takes {shape.devices} devices, there are {len(devices)}; "
@@ -138,6 +146,18 @@ def state_specs(state: PyTree) -> PyTree:
 def place(mesh: Mesh, specs: PyTree) -> PyTree:
     """The shardings of specs on a mesh."""
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+
+
+def on_host(table: jax.Array) -> np.ndarray:
+    """A table as an array of NumPy, at every process.
+
+    Processes may hold columns of it; then all of them must call this.
+    """
+    if table.is_fully_addressable:
+        return np.asarray(table)
+    starts = range(0, len(table), _ROWS_AT_ONCE)  # no device need have room for all
+    parts = (table[start : start + _ROWS_AT_ONCE] for start in starts)
+    return np.concatenate([process_allgather(part, tiled=True) for part in parts])
 
 
 def gather(tree: PyTree, axis: str | None) -> PyTree:

@@ -182,7 +182,8 @@ def make_trainer(
     everywhere = NamedSharding(mesh, PartitionSpec())
     state_places = place(mesh, specs)
     state = jax.jit(init, out_shardings=state_places)(model.keys.init)
-    model = jax.device_put(model, everywhere)
+    # Not device_put: it reaches this process's devices alone.
+    model = jax.jit(lambda model: model, out_shardings=everywhere)(model)
     size = segment_size(config, num_tokens, len(counts))
     devices = mesh.shape[DATA]
     shape = config.replicas, -(-size // devices) * devices  # as many on each device

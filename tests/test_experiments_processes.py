@@ -1,0 +1,166 @@
+"""Several processes train one model, on loopback, with two simulated devices each."""
+
+import os
+import shutil
+import signal
+import socket
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import processes
+from sgns_jax.types import InputError
+from sgns_jax.vectors import WordVectors
+from tests.test_experiments_kills import start  # noqa: F401
+
+#: Short rounds, and enough of them to be interrupted in.
+SETTINGS = {
+    "dim": 8, "window": 2, "min_count": 1, "block_size": 8, "noise_words": 8,
+    "blocks_per_step": 8, "segment_tokens": 600, "epochs": 16, "replicas": 2,
+    "checkpoint_seconds": 0.3, "keep_checkpoints": 100,
+}  # fmt: skip
+
+
+class Job:
+    """Processes that train together, and what they say."""
+
+    def __init__(self, launcher, text, workdir, count, mesh=""):
+        with socket.socket() as found:
+            found.bind(("localhost", 0))
+            port = found.getsockname()[1]
+        settings = SETTINGS | {"corpus": text, "workdir": workdir, "mesh": mesh}
+        base = [f"--{name}={value}" for name, value in settings.items()]
+        self.workdir, self._logs, self.members = workdir, [], []
+        for i in range(count):
+            log = workdir.parent / f"{workdir.name}-{port}-{i}.log"
+            arguments = [
+                f"--coordinator=localhost:{port}",
+                f"--num_processes={count}",
+                f"--process_id={i}",
+            ]
+            self._logs.append(log)
+            self.members.append(launcher(base + arguments * (count > 1), log))
+
+    def wait_for_checkpoint(self):
+        """Returns when one is whole that was not made at the start."""
+        end = time.monotonic() + 100
+        while time.monotonic() < end and all(p.is_alive() for p in self.members):
+            if any(self.workdir.glob("checkpoints/[1-9]*/_CHECKPOINT_METADATA")):
+                if not any(self.workdir.glob("checkpoints/*-tmp")):
+                    return
+            time.sleep(0.01)
+        pytest.fail(f"it never came so far: {self.said()}")
+
+    def statuses(self, seconds):
+        """How each process ended, within some seconds."""
+        end = time.monotonic() + seconds
+        for member in self.members:
+            member.join(max(0, end - time.monotonic()))
+        statuses = [member.exitcode for member in self.members]
+        for member in self.members:
+            member.kill()
+        return statuses
+
+    def said(self):
+        return [log.read_text() for log in self._logs]
+
+    def trains(self):
+        """Runs to the end; its vectors."""
+        assert self.statuses(100) == [0] * len(self.members), self.said()
+        return WordVectors.load(self.workdir / "vectors.txt").matrix
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("jobs")
+
+
+@pytest.fixture(scope="module")
+def launch(start, folder):  # noqa: F811
+    """``launch(name, count, mesh)``: a job in a work folder of some name."""
+    rank = np.random.default_rng(0).zipf(1.3, (250, 20)) % 60
+    lines = [" ".join(f"w{i}" for i in line) for line in rank]
+    text = folder / "text"
+    text.mkdir()
+    for name, some in ("a", lines[:20]), ("b", lines[20:30]), ("c", lines[30:]):
+        (text / name).write_text("\n".join(some))
+    return lambda name, *how: Job(start, text, folder / name, *how)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(launch):
+    """The vectors of one process that nothing happened to."""
+    return launch("one", 1).trains()
+
+
+@pytest.mark.parametrize(
+    ("count", "mesh", "then"),
+    [(2, "", (1, "model:2")), (4, "data:2,model:4", (2, "data:4"))],
+)
+def test_one_is_killed_and_all_go_on(launch, folder, uninterrupted, count, mesh, then):
+    """As many as before, and on another number of processes and another mesh."""
+    job = launch(f"of {count}", count, mesh)
+    job.wait_for_checkpoint()
+    job.members[1].kill()
+    # What README states: at once, and the first waits three seconds for the others.
+    assert job.statuses(10) == [75, -signal.SIGKILL, *[75] * (count - 2)], job.said()
+    for i, said in enumerate(job.said()):
+        if i != 1:
+            assert f"process {i} of {count} stopped, as another one is gone" in said
+            assert "given to all of them, goes on from the last checkpoint" in said
+            assert "Traceback" not in said
+    shutil.copytree(job.workdir, folder / f"left by {count}")
+    vectors = launch(f"of {count}", count, mesh).trains()
+    if mesh:  # sums over columns are added up in another order
+        np.testing.assert_allclose(vectors, uninterrupted, rtol=0, atol=1e-3)
+    else:
+        np.testing.assert_array_equal(vectors, uninterrupted)
+    other = launch(f"left by {count}", *then)
+    np.testing.assert_allclose(other.trains(), uninterrupted, rtol=0, atol=1e-3)
+    assert "Going on from round " in other.said()[0]
+
+
+def test_a_signal_to_one_stops_all_after_the_same_round(launch):
+    job = launch("stopped", 2)
+    job.wait_for_checkpoint()
+    os.kill(job.members[1].pid, signal.SIGTERM)
+    assert job.statuses(20) == [143, 143], job.said()
+    first, second = (said.splitlines()[-1] for said in job.said())
+    assert first == second and first.startswith("stopped after round ")
+    newest = max(int(p.name) for p in (job.workdir / "checkpoints").iterdir())
+    assert f"after round {newest} of" in first
+
+
+def test_one_that_cannot_go_on_stops_the_others(launch, folder):
+    """Both find another run's folder; whoever says so first ends the other."""
+    work = folder / "other's"
+    work.mkdir()
+    (work / "config.json").write_text('{"dim": 7}')
+    job = launch("other's", 2)
+    assert set(job.statuses(30)) <= {2, 75}
+    assert any("holds a run with" in said for said in job.said())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("localhost:1234", 2, -1), "needs all of --coordinator"),
+        (("", 2, 0), "needs all of --coordinator"),
+        (("localhost", 2, 0), "must be like node1:1234"),
+        (("localhost:1234", 2, 2), "process_id must be from 0 to 1"),
+    ],
+)
+def test_a_job_is_named_in_full(given, words):
+    with pytest.raises(InputError, match=words):
+        processes.join(*given)
+
+
+def test_alone_it_is_the_first_and_is_answered_at_once():
+    processes.join("", 0, -1)  # no cluster
+    assert processes.first() and not processes.many()
+    assert processes.agree(True, False) == (True, False)
+    assert processes.Agreement()(False, True) == (False, True)
+    assert processes.first_says(3, 4) == (3, 4)
+    assert jax.process_count() == 1

@@ -277,10 +277,17 @@ class Config:
         "Batching",
         None,
         "Copies of the model that train side by side, on a device each where there are "
-        "as many, and are merged after every segment; default "
+        "as many, and are merged after every segment or --sync_every; default "
         + ", ".join(f"{d.replicas} on a {b}" for b, d in BACKENDS.items())
         + ". 1: one model, no merging.",
         1,
+    )
+    sync_every: int = _whole(
+        "Batching",
+        0,
+        "Merge replicas after so many steps of each; 0: after a segment. A merge reads "
+        "every row of both tables, so few steps take long.",
+        0,
     )
     segment_tokens: int = _whole(
         "Batching",
@@ -301,6 +308,11 @@ class Config:
                     "--help says what it does"
                 )
         _fill(self)
+        if self.sync_every and self.replicas == 1:
+            raise InputError(
+                f"sync_every = {self.sync_every} merges replicas, and there is one "
+                "model; give --replicas, one for each device that trains by itself"
+            )
 
 
 def _fill(config: Config) -> None:

@@ -22,13 +22,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sgns_jax.config import Config
 from sgns_jax.optimizers import make_schedule
+from sgns_jax.replicas import Round
 from sgns_jax.step import TrainState
 from sgns_jax.train import (
-    ModelRun,
     Trainer,
     init_state,
     make_model,
-    make_model_run,
+    model_parts,
     segment_size,
 )
 from sgns_jax.types import InputError
@@ -83,7 +83,7 @@ class Grid(NamedTuple):
 
     size: int  #: M
     init: Callable[[Array], TrainState]  #: (M,) keys → states
-    run: ModelRun  #: a round; it takes the states' memory for the next
+    run: Round  #: a round; it takes the states' memory for the next
     model_bytes: int  #: memory that one model needs, on its device
     sharding: NamedSharding  #: of all that has the axis M
     segments: jax.ShapeDtypeStruct  #: of a round, and where they go
@@ -108,9 +108,10 @@ def make_grid(
     def init(key):
         return init_state(shape, vocabulary_size, key)
 
-    run = jax.vmap(
-        make_model_run(shape, _MODELS), (0, 0, None, None), axis_name=_MODELS
-    )
+    def train(state, model, segment_T, number):
+        return model_parts(shape, model, _MODELS).run(state, segment_T, number)
+
+    run = jax.vmap(train, (0, 0, None, None), axis_name=_MODELS)
     round = jax.shard_map(
         lambda state, model, segments_1T, segment: run(
             state, model, segments_1T[0], segment

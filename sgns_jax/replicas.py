@@ -1,9 +1,10 @@
 """Replicas: copies of the model that train side by side and are merged after a round.
 
 Each replica takes a segment of the text of its own and trains on it without a word to
-the others; then the copies become one again. Devices that need not meet at every step
-lose no time in waiting. It is local SGD, and n replicas give the same numbers (but for
-rounding) on n devices, on fewer, and on one, where they take turns.
+the others; then, or after every few steps, the copies become one again. Devices that
+need not meet at every step lose no time in waiting. It is local SGD, and n replicas
+give the same numbers (but for rounding) on n devices, on fewer, and on one, where they
+take turns.
 
 How far two replicas' moves of a row agree decides what becomes of them. Of a word that
 only one of them met, the move counts whole; where all went the same way, each for
@@ -22,34 +23,41 @@ mean and their sum.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
+from sgns_jax.config import Config
 from sgns_jax.optimizers import RowRmsState
+from sgns_jax.segment import SegmentMetrics, SegmentParts
 from sgns_jax.sharding import DATA, REPLICA, split_of
 from sgns_jax.step import TrainState
 
-#: ``(state, model, tokens, number of the segment)`` → state, metrics
-ModelRun = Callable
+#: ``(state, model, segments, number of the first)`` → state, metrics
+Round = Callable[[TrainState, Any, Array, Array], tuple[TrainState, SegmentMetrics]]
 
 #: Rows merged at a time: few enough to stay in a core's cache between the sums.
 _ROWS = 4096
 
 
 def make_round(
-    run: ModelRun, replicas: int, tokens: int, mesh: Mesh, specs: TrainState
-) -> ModelRun:
-    """``round(state, model, segments_LT, segment)`` from a segment's run.
+    parts_of: Callable[[Any], SegmentParts],
+    config: Config,
+    tokens: int,
+    mesh: Mesh,
+    specs: TrainState,
+) -> Round:
+    """``round(state, model, segments_LT, segment)``: each replica trains a segment.
 
     Replica i takes segment ``segment + i``. The state is that of all; the metrics have
     a leading axis for the replicas, since sums over many would not fit int32.
 
     Args:
-      run: a segment's, made for the split of the mesh.
-      replicas: R.
+      parts_of: the parts of a segment's training of a model, for the mesh's split.
+      config: its replicas, and how often they are merged.
       tokens: T of a segment. ``segments_LT`` may be longer, to be split evenly.
       mesh: from ``sharding.make_mesh``.
       specs: of the state on it.
@@ -60,16 +68,16 @@ def make_round(
         # Devices that share blocks are handed a part of the text each.
         segments_LT = jax.lax.all_gather(segments_Lt, DATA, axis=1, tiled=True)
         segments_LT, L = segments_LT[:, :tokens], len(segments_Lt)
-
-        def train(replica):
-            segment_T, number = replica
-            return run(state, model, segment_T, number)
-
-        if replicas == 1:  # nothing to merge, so no copy of what was before
-            state, metrics = train((segments_LT[0], segment))
+        parts = parts_of(model)
+        if config.replicas == 1:  # nothing to merge, so no copy of what was before
+            state, metrics = parts.run(state, segments_LT[0], segment)
             return state, jax.tree.map(lambda x: x[None], metrics)
         numbers_L = segment + jax.lax.axis_index(REPLICA) * L + jnp.arange(L)
-        after_L, metrics_L = jax.lax.map(train, (segments_LT, numbers_L))
+        text_L = segments_LT, numbers_L
+        if config.sync_every:
+            steps = config.sync_every
+            return _merged_every(steps, parts, state, text_L, columns)
+        after_L, metrics_L = jax.lax.map(lambda text: parts.run(state, *text), text_L)
         return merge(state, after_L, columns), metrics_L
 
     every = PartitionSpec()
@@ -82,6 +90,34 @@ def make_round(
         out_specs=(specs, PartitionSpec(REPLICA)),
         check_vma=False,
     )
+
+
+def _merged_every(
+    steps: int,
+    parts: SegmentParts,
+    state: TrainState,
+    text_L: tuple[Array, Array],
+    columns: str | None,
+) -> tuple[TrainState, SegmentMetrics]:
+    """A round with a merge after each so many steps of all replicas, and at the end."""
+    segments_L, sums_L = jax.lax.map(lambda text: parts.prepare(*text), text_L)
+    # Where a replica has no step left, the others go on, and it is merged with them.
+    longest = jax.lax.pmax(jnp.max(segments_L.num_steps), REPLICA)
+
+    def period(i, carry):
+        state, sums_L = carry
+
+        def train(prepared):
+            segment, sums = prepared
+            last = jnp.minimum((i + 1) * steps, segment.num_steps)
+            return parts.train(state, segment, sums, i * steps, last)
+
+        after_L, sums_L = jax.lax.map(train, (segments_L, sums_L))
+        return merge(state, after_L, columns), sums_L
+
+    periods = -(-longest // steps)
+    state, sums_L = jax.lax.fori_loop(0, periods, period, (state, sums_L))
+    return state, jax.lax.map(lambda x: parts.show(*x), (segments_L, sums_L))
 
 
 def merge(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from sgns_jax import block
+from sgns_jax import block, window
 from sgns_jax.config import Config
 from sgns_jax.sharding import UNSPLIT, Split
 from sgns_jax.step import Keys, Sampling, Step, TrainState, prepare_segment
@@ -21,25 +21,61 @@ class SegmentMetrics(NamedTuple):
     finite_steps: Array  #: int32, steps before the first loss that is not finite
 
 
-SegmentRun = Callable[
-    [TrainState, Keys, Sampling, Array, Array], tuple[TrainState, SegmentMetrics]
-]
+class Segment(NamedTuple):
+    """A segment made ready: what its steps read, and how many there are."""
+
+    windows: window.Windows
+    key: Array  #: noise words are drawn with it
+    num_steps: Array  #: int32, depends on how many tokens are kept
 
 
-def make_segment_run(
-    config: Config, step: Step, models_axis: str | None = None, split: Split = UNSPLIT
-) -> SegmentRun:
-    """``run(state, keys, sampling, segment_T, segment)``: a segment's steps in a loop.
+class Sums(NamedTuple):
+    """What the steps of a segment have added up so far."""
 
-    ``segment`` counts from 0 over all epochs and seeds all random draws. Every
-    ``loss_every``-th step is measured, the first one always, and the losses are added
-    up with Kahan's compensation. The number of steps depends on how many tokens are
-    kept; the compiled program does not.
+    loss: block.LossParts
+    rest: block.LossParts  #: what rounding took from ``loss``, see ``_add``
+    finite_steps: Array
+
+
+class SegmentParts(NamedTuple):
+    """A segment's training in its parts, for steps that do not follow at once."""
+
+    #: ``(segment_T, number of the segment)`` → the segment, sums of no steps
+    prepare: Callable[[Array, Array], tuple[Segment, Sums]]
+    #: ``(state, segment, sums, first, last)`` → state, sums after steps first..last−1
+    train: Callable[..., tuple[TrainState, Sums]]
+    #: ``(segment, sums)`` → what all steps show
+    show: Callable[[Segment, Sums], SegmentMetrics]
+
+    def run(
+        self, state: TrainState, segment_T: Array, number: Array
+    ) -> tuple[TrainState, SegmentMetrics]:
+        """All of it: the state after the segment, and what its steps show."""
+        segment, sums = self.prepare(segment_T, number)
+        state, sums = self.train(state, segment, sums, 0, segment.num_steps)
+        return state, self.show(segment, sums)
+
+
+def segment_parts(
+    config: Config,
+    step: Step,
+    keys: Keys,
+    sampling: Sampling,
+    models_axis: str | None = None,
+    split: Split = UNSPLIT,
+) -> SegmentParts:
+    """The parts of a segment's training, whose steps are a loop.
+
+    A segment's number counts from 0 over all epochs and seeds all random draws. Every
+    ``loss_every``-th step is measured, the first one always, and the losses are
+    added up with Kahan's compensation. The number of steps depends on how many tokens
+    are kept; the compiled program does not.
 
     Args:
       config: its batching settings.
       step: see ``sgns_jax.step.make_step``.
-      models_axis: the axis that ``run`` is vmapped over, if it is. The loop then goes
+      keys, sampling: the run's.
+      models_axis: the axis that ``train`` is vmapped over, if it is. The loop then goes
         on until each model has done its steps, and what is done stays as it is: to
         let every model leave the loop for itself, vmap would copy all tables at every
         step.
@@ -48,41 +84,49 @@ def make_segment_run(
     """
     B, C = config.blocks_per_step, config.block_size
 
-    def run(state, keys, sampling, segment_T, segment):
-        blocks_B = _share(B, split.data)
-        windows, kept = prepare_segment(config, keys, sampling, segment_T, segment)
+    def prepare(segment_T, number):
+        windows, kept = prepare_segment(config, keys, sampling, segment_T, number)
         # Replicas are at the same step at the same time, yet in different segments.
-        keys = keys._replace(noise=jax.random.fold_in(keys.noise, segment))
+        key = jax.random.fold_in(keys.noise, number)
         num_blocks = -(-kept // C)
         num_steps = -(-num_blocks // B)
+        zero = block.LossParts(jnp.float32(0), jnp.float32(0), jnp.int32(0))
+        return Segment(windows, key, num_steps), Sums(zero, zero, num_steps)
+
+    def train(state, segment, sums, first, last):
+        windows, key, num_steps = segment
+        of_segment, length = keys._replace(noise=key), len(windows.tokens_T)
+        blocks_B = _share(B, split.data)
 
         def body(i, carry):
-            state, total, rest, finite_steps = carry
+            state, (total, rest, finite_steps) = carry
             # A step's blocks lie evenly over the segment: neighbours in the text
             # repeat each other's words, and repeats in a step act from stale rows.
             starts_B = (blocks_B * num_steps + i) * C
             measured = i % config.loss_every == 0
             there_B = (blocks_B < B) & (i < num_steps)
-            starts_B = jnp.where(there_B, starts_B, len(segment_T))
-            after, loss = step(state, keys, sampling, windows, starts_B, measured)
+            starts_B = jnp.where(there_B, starts_B, length)
+            after, loss = step(state, of_segment, sampling, windows, starts_B, measured)
             if models_axis:
                 after = _unless(i >= num_steps, config, state, after)
             total, rest = _add(total, rest, loss)
             finite = jnp.isfinite(loss.positive + loss.negative)
             finite_steps = jnp.minimum(finite_steps, jnp.where(finite, num_steps, i))
-            return after, total, rest, finite_steps
+            return after, Sums(total, rest, finite_steps)
 
-        zero = block.LossParts(jnp.float32(0), jnp.float32(0), jnp.int32(0))
-        longest = jax.lax.pmax(num_steps, models_axis) if models_axis else num_steps
-        carry = state, zero, zero, num_steps
-        state, loss, _, finite_steps = jax.lax.fori_loop(0, longest, body, carry)
+        if models_axis:
+            last = jax.lax.pmax(last, models_axis)
+        return jax.lax.fori_loop(first, last, body, (state, sums))
+
+    def show(segment, sums):
+        loss, finite_steps = sums.loss, sums.finite_steps
         if split.data:
             loss = jax.lax.psum(loss, split.data)
             finite_steps = jax.lax.pmin(finite_steps, split.data)
-        pairs = jnp.sum(windows.left_T + windows.right_T)
-        return state, SegmentMetrics(loss, pairs, finite_steps)
+        pairs = jnp.sum(segment.windows.left_T + segment.windows.right_T)
+        return SegmentMetrics(loss, pairs, finite_steps)
 
-    return run
+    return SegmentParts(prepare, train, show)
 
 
 def _share(blocks: int, axis: str | None) -> Array:

@@ -9,7 +9,7 @@ is therefore a pure function of the configuration, the tokens and the rounds don
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -22,7 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from sgns_jax import replicas, window
 from sgns_jax.config import Config
 from sgns_jax.optimizers import make_optimizer, make_schedule
-from sgns_jax.segment import SegmentMetrics, make_segment_run
+from sgns_jax.segment import SegmentMetrics, SegmentParts, segment_parts
 from sgns_jax.sharding import (
     DATA,
     MODEL,
@@ -111,28 +111,17 @@ def make_model(
     )
 
 
-#: ``(state, model, segment_T, number of the segment)`` → state, metrics
-ModelRun = Callable[
-    [TrainState, Model, Array, Array], tuple[TrainState, SegmentMetrics]
-]
-
-
-def make_model_run(
-    config: Config, models_axis: str | None = None, split: Split = UNSPLIT
-) -> ModelRun:
+def model_parts(
+    config: Config, model: Model, models_axis: str | None = None, split: Split = UNSPLIT
+) -> SegmentParts:
     """A segment's training of any model that differs in ``Model`` alone.
 
     Nothing of the model is built in: it may be traced, and vmapped over
     ``models_axis``. ``split`` as for ``make_step``.
     """
-
-    def run(state, model, segment_T, segment):
-        rate = make_schedule(config.schedule, model.learning_rate, model.num_steps)
-        step = make_step(config, _optimizer(config, rate, split.model), split)
-        train = make_segment_run(config, step, models_axis, split)
-        return train(state, model.keys, model.sampling, segment_T, segment)
-
-    return run
+    rate = make_schedule(config.schedule, model.learning_rate, model.num_steps)
+    step = make_step(config, _optimizer(config, rate, split.model), split)
+    return segment_parts(config, step, model.keys, model.sampling, models_axis, split)
 
 
 def init_state(config: Config, vocabulary_size: int, key: Array) -> TrainState:
@@ -152,7 +141,7 @@ class Trainer(NamedTuple):
 
     state: TrainState  #: the state to begin with
     schedule: optax.Schedule  #: step → learning rate
-    run: ModelRun  #: a round, compiled; it takes the state's memory for the next's
+    run: replicas.Round  #: compiled; it takes the state's memory for the next's
     model: Model
     segments: jax.ShapeDtypeStruct  #: of a round, and where they go
 
@@ -190,9 +179,9 @@ def make_trainer(
     split = NamedSharding(mesh, PartitionSpec(REPLICA, DATA))
     segments = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split)
     count = jax.ShapeDtypeStruct((), jnp.int32)
-    run = make_model_run(config, split=split_of(mesh))
+    parts = functools.partial(model_parts, config, split=split_of(mesh))
     jitted = jax.jit(
-        replicas.make_round(run, config.replicas, size, mesh, specs),
+        replicas.make_round(parts, config, size, mesh, specs),
         donate_argnums=0,  # the old state is never read again
         out_shardings=(state_places, everywhere),
     )

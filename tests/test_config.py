@@ -36,6 +36,7 @@ BAD = {
     "blocks_per_step": [0],
     "backend": ["cuda", ""],
     "replicas": [0, 1.0],
+    "sync_every": [-1],
     "segment_tokens": [15],
     "adagrad_power": [-0.1, 1.5, math.nan],
     "product_dtype": ["float16"],
@@ -86,3 +87,9 @@ def test_settings_are_explained():
     for field in dataclasses.fields(Config):
         setting = field.metadata["setting"]
         assert setting.meaning.endswith(".") and setting.needs and setting.group
+
+
+def test_one_model_is_merged_with_none():
+    assert Config(replicas=2, sync_every=3).sync_every == 3
+    with pytest.raises(InputError, match="there is one model; give --replicas"):
+        Config(replicas=1, sync_every=3)

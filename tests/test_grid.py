@@ -37,7 +37,10 @@ def trained(configs, at_once):
 def alone(configs):
     """The same of each model by itself, on one device."""
     tokens, counts = corpus()
-    run = jax.jit(train.make_model_run(grid.shared_shape(configs)))
+    shape = grid.shared_shape(configs)
+    run = jax.jit(
+        lambda s, model, *segment: train.model_parts(shape, model).run(s, *segment)
+    )
     size = train.segment_size(BASE, len(tokens), V)
     place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     for config in configs:

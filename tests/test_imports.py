@@ -30,8 +30,8 @@ ALLOWED = {
         "optimizers",
         "sharding",
     },  # fmt: skip
-    "replicas": {"types", "optimizers", "sharding", "step"},
-    "segment": {"types", "config", "block", "sharding", "step"},
+    "segment": {"types", "config", "window", "block", "sharding", "step"},
+    "replicas": {"types", "config", "optimizers", "sharding", "step", "segment"},
     "train": {
         "types",
         "config",
@@ -43,7 +43,7 @@ ALLOWED = {
         "replicas",
     },  # fmt: skip
     "plan": {"config", "sharding", "train"},
-    "grid": {"types", "config", "optimizers", "step", "train"},
+    "grid": {"types", "config", "optimizers", "step", "replicas", "train"},
     "checkpoint": {"types"},
     "text": {"types"},
     "builtin_corpora": {"types", "text"},

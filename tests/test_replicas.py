@@ -13,10 +13,11 @@ from jax.sharding import PartitionSpec
 from sgns_jax import replicas, train
 from sgns_jax.block import LossParts
 from sgns_jax.optimizers import RowRmsState, make_optimizer
-from sgns_jax.segment import make_segment_run
+from sgns_jax.segment import segment_parts
 from sgns_jax.sharding import MeshShape, make_mesh
 from sgns_jax.step import TrainState, make_sampling, make_step, run_keys
 from sgns_jax.types import Params
+from tests.test_segment import make_segment_run
 from tests.test_train import CONFIG, corpus, fitted
 
 V, D = 5, 3
@@ -146,9 +147,49 @@ def test_a_round_is_each_segment_alone_then_a_merge():
     assert np.any(afters[0].params.w_in != afters[1].params.w_in)
 
 
-def test_replicas_may_take_turns_on_one_device(monkeypatch):
-    """The same numbers to rounding: another program adds up in another order."""
+def test_replicas_are_merged_every_few_steps(unoptimized, steps=3):
+    """A round is a loop: so many steps of each replica alone, then a merge."""
+    tokens, counts = corpus()
+    config = dataclasses.replace(CONFIG, replicas=2, sync_every=steps)
+    trainer = train.make_trainer(config, counts, len(tokens))
+    state = jax.tree.map(np.asarray, trainer.state)
+    step = make_step(config, make_optimizer("adagrad", trainer.schedule))
+    parts = segment_parts(config, step, run_keys(0), make_sampling(config, counts))
+    prepare, train_steps = map(jax.jit, (parts.prepare, parts.train))
+    size = train.segment_size(config, len(tokens), 40)
+    ready = [prepare(tokens[i * size : (i + 1) * size], i) for i in range(2)]
+    numbers = [int(segment.num_steps) for segment, _ in ready]
+    for first in range(0, max(numbers), steps):
+        afters = []
+        for i, (segment, sums) in enumerate(ready):
+            last = min(first + steps, numbers[i])
+            after, sums = train_steps(state, segment, sums, first, last)
+            ready[i] = segment, sums
+            afters.append(after)
+        state = merged(state, afters)
+    _, got, metrics = next(train.fit(config, trainer, tokens))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, state
+    )
+    losses = [float(sums.loss.positive) for _, sums in ready]
+    np.testing.assert_allclose(metrics.loss.positive, losses, rtol=1e-4)
+
+
+def test_when_replicas_are_merged_matters_but_not_how_it_is_said(unoptimized):
     config = dataclasses.replace(CONFIG, replicas=2, epochs=1)
+    at_the_end, often, never_before = (
+        fitted(dataclasses.replace(config, sync_every=n))[1].params.w_in
+        for n in (0, 3, 10_000)
+    )
+    np.testing.assert_allclose(at_the_end, never_before, rtol=1e-4, atol=1e-5)
+    distance = np.linalg.norm(at_the_end - often)
+    assert distance > 0.01 * np.linalg.norm(at_the_end)
+
+
+@pytest.mark.parametrize("sync_every", [0, 3])
+def test_replicas_may_take_turns_on_one_device(monkeypatch, sync_every):
+    """The same numbers to rounding: another program adds up in another order."""
+    config = dataclasses.replace(CONFIG, replicas=2, epochs=1, sync_every=sync_every)
     apart = fitted(config)[1]
     assert len(apart.params.w_in.devices()) == 2
     devices = jax.devices()

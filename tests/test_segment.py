@@ -9,9 +9,18 @@ import pytest
 
 from sgns_jax.block import LossParts
 from sgns_jax.optimizers import make_optimizer
-from sgns_jax.segment import make_segment_run
+from sgns_jax.segment import segment_parts
 from sgns_jax.step import TrainState, init_params, make_sampling, make_step, run_keys
 from tests.test_train import CONFIG, V, corpus, fitted
+
+
+def make_segment_run(config, step):
+    """``run(state, keys, sampling, segment_T, number)``."""
+
+    def run(state, keys, sampling, *numbered):
+        return segment_parts(config, step, keys, sampling).run(state, *numbered)
+
+    return run
 
 
 def recorded_starts(size, config):

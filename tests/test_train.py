@@ -230,7 +230,9 @@ def test_every_setting_is_among_those_tests():
     text = "corpus min_count max_vocabulary tokenizer lowercase sentence_length".split()
     fields = {field.name for field in dataclasses.fields(Config)}
     fills = {"backend"}  # what others leave open, see test_config
-    assert fields == {*CHANGES, *text, *fills, "gradient", "updates", "loss_every"}
+    merged = {"sync_every"}  # which one model is not, see test_replicas
+    others = {"gradient", "updates", "loss_every"}
+    assert fields == {*CHANGES, *text, *fills, *merged, *others}
 
 
 @pytest.mark.parametrize("replicas", [1, 2])

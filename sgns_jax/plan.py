@@ -64,6 +64,7 @@ def device_bytes(
     # device take turns, and one more to train.
     copies = (L + 1) * (tables + optimizer) if L > 1 else tables * (config.replicas > 1)
     windows = 3 * segment  # words, and how far they see to either side
+    windows *= L if config.sync_every else 1  # of all that are merged within a segment
     step = _step_bytes(config, sharing, columns)
     working = max(_SEGMENT_ARRAYS * segment, windows + step)
     held = sampling + L * segment

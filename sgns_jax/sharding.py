@@ -11,6 +11,17 @@ given the row gradients of all, and adds the same numbers in the same order. On
 columns, so that only scores travel, whose number does not depend on D, and no row ever
 moves.
 
+Any mesh gives the numbers of one device, to rounding: draws, words and weights are
+equal bit for bit, and so are all sums that one device forms. In another order are added
+up only the scores and the rows' squares (D numbers each, in m parts), the losses, and a
+word's rows within a step where XLA's scatter takes them in another order. A sum of n
+float32 numbers is off by at most n·2⁻²⁴ of the sum of their sizes, so that a step's
+gradient differs by about D·2⁻²⁴ of its norm, and the tables after S steps by about
+S·D·2⁻²⁴ of theirs, less where errors cancel. One enlargement is left: a number that
+falls between two of bfloat16's may round to either; of the scores' factors one in 2¹⁵
+does, by 2⁻⁹ of itself. Tests hold 1e-4 after fifty steps, README 1 % after ten epochs.
+A mesh repeats itself to the bit: each device adds up in one order.
+
 To the user there are two axes: ``data`` counts the devices that share the text, which
 take replicas first, as many as both numbers allow, and then split blocks.
 

@@ -6,9 +6,16 @@ import pytest
 
 from sgns_jax.checkpoint import Checkpoints
 from sgns_jax.config import Config
-from sgns_jax.plan import device_bytes, disk_bytes, host_bytes, state_bytes
-from sgns_jax.sharding import MeshShape, one_to_a_replica
-from sgns_jax.train import init_state, make_trainer
+from sgns_jax.plan import (
+    choose_mesh,
+    device_bytes,
+    devices_needed,
+    disk_bytes,
+    host_bytes,
+    state_bytes,
+)
+from sgns_jax.sharding import MeshShape, make_mesh, one_to_a_replica
+from sgns_jax.train import fit, init_state, make_trainer
 from sgns_jax.vectors import WordVectors
 
 V, T = 20_000, 400_000
@@ -18,6 +25,7 @@ V, T = 20_000, 400_000
     "settings",
     [
         {"replicas": 2},  # a device each
+        {"replicas": 4, "sync_every": 8},
         {"replicas": 1, "optimizer": "adam", "blocks_per_step": 512},
     ],
 )
@@ -53,6 +61,47 @@ def test_bytes_of_a_device_depend_on_what_it_shares(T=10**8):
     on_gpus, on_cores = (host_bytes(10**6, 0, alone, cores) for cores in (0, 8))
     assert on_gpus.start == 0 and on_gpus.training == alone.tables + alone.optimizer
     assert on_cores.total > 8 * alone.total
+
+
+def test_tables_larger_than_a_device_train_where_they_are_split(unoptimized, T=20_000):
+    """The limit is between what one device needs and what each of two does."""
+    config, counts = Config(dim=50, replicas=1), np.arange(V, 0, -1)
+    tokens = np.random.default_rng(0).integers(0, V, T).astype(np.int32)
+    one, half = (device_bytes(config, V, T, MeshShape(1, m)).total for m in (1, 2))
+    limit = (one + half) // 2
+    init = jax.jit(lambda key: init_state(config, V, key))
+    whole = init.lower(jax.random.key(0)).compile().memory_analysis()
+    assert whole.output_size_in_bytes + whole.temp_size_in_bytes > limit
+    assert choose_mesh(config, V, T, 2, one, cores=False)[0] == MeshShape(2, 1)
+    shape, reason = choose_mesh(config, V, T, 2, limit, cores=False)
+    assert shape == MeshShape(1, 2) and "do not fit" in reason
+    trainer = make_trainer(config, counts, T, make_mesh(shape, 1))
+    memory = trainer.run.memory_analysis()
+    assert memory.argument_size_in_bytes + memory.temp_size_in_bytes <= limit
+    _, state, metrics = next(fit(config, trainer, tokens))
+    assert [part.data.shape for part in state.params.w_in.addressable_shards] == [
+        (V, 25), (V, 25)
+    ]  # fmt: skip
+    assert int(metrics.pairs[0]) > T and np.isfinite(metrics.loss.positive[0])
+    assert devices_needed(config, V, T, limit) == 2
+    assert devices_needed(config, V, T, one) == 1
+    assert devices_needed(config, V, T, 1000) is None
+
+
+def test_devices_share_the_text_if_they_can_and_columns_if_they_must():
+    config, sizes = Config(dim=96, replicas=2), (10**6, 10**8)
+
+    def chosen(free, devices=8, cores=False):
+        return choose_mesh(config, *sizes, devices, free, cores)[0]
+
+    assert chosen(None) == chosen(10**12) == MeshShape(8, 1)
+    assert chosen(None, cores=True) == MeshShape(2, 1)  # a core for each replica
+    needs = [device_bytes(config, *sizes, MeshShape(8 // m, m)).total for m in (1, 2)]
+    assert chosen(needs[0]) == MeshShape(8, 1)
+    assert chosen(needs[0] - 1) == chosen(needs[1]) == MeshShape(4, 2)
+    assert chosen(needs[1] - 1) == MeshShape(2, 4)
+    assert chosen(1) == MeshShape(1, 8)  # it is refused, see planning
+    assert chosen(1, devices=10) == MeshShape(5, 2)  # 5 and 10 do not divide 96
 
 
 def test_disk_holds_the_vectors_as_text_and_what_is_kept(tmp_path):

@@ -14,6 +14,7 @@ from experiments import processes, room
 from experiments.foreseeing import speed
 from experiments.foreseeing.text import Size, size_of
 from experiments.provenance import available_cores, device
+from sgns_jax import traffic
 from sgns_jax.config import Config
 from sgns_jax.plan import (
     DeviceBytes,
@@ -26,6 +27,7 @@ from sgns_jax.plan import (
     host_bytes,
 )
 from sgns_jax.sharding import MeshShape, check_columns
+from sgns_jax.train import segment_size
 from sgns_jax.types import InputError
 
 
@@ -183,11 +185,11 @@ def table(config: Config, size: Size, plan: Plan) -> str:
     if plan.needed:
         lines.append(f"         devices of this memory needed at least: {plan.needed}")
 
-    def part(title: str, rows: dict[str, int], total: int, free: int | None) -> None:
+    def part(title, rows, total, free=None, together="at most at once") -> None:
         lines.extend(["", title])
         lines.extend(f"  {name:<44}{_bytes(n):>10}" for name, n in rows.items() if n)
         there = "" if free is None else f", {_bytes(free)} free"
-        lines.append(f"  {'at most at once':<44}{_bytes(total):>10}{there}")
+        lines.append(f"  {together:<44}{_bytes(total):>10}{there}")
 
     rows = {
         "tables v and u": each.tables,
@@ -196,6 +198,9 @@ def table(config: Config, size: Size, plan: Plan) -> str:
         "beside them, training: merge, segment, step": each.training,
     }
     part("Memory of a device", rows, each.total, free.device)
+    if rows := sent_bytes(config, size, plan.shape):
+        title = "Sent by each device, in a step on average"
+        part(title, rows, sum(rows.values()), together="together")
     on = f" on {plan.cores} of its cores" if plan.cores else ""
     rows = {
         "Python, JAX, compiler": host.program,
@@ -213,6 +218,19 @@ def table(config: Config, size: Size, plan: Plan) -> str:
     }
     part("Disk", rows, disk.total, free.disk)
     return "\n".join([*lines, "", "Time", *_times(config, size)])
+
+
+def sent_bytes(config: Config, size: Size, shape: MeshShape) -> dict[str, float]:
+    """What each device of a mesh sends in a step, on average, by what it is."""
+    sizes = config, size.vocabulary, size.tokens
+    segment = segment_size(config, size.tokens, size.vocabulary)
+    tokens_per_step = config.blocks_per_step * config.block_size
+    steps = max(1, round(size.kept * segment / tokens_per_step))
+    sent: dict[str, float] = {}
+    for one in traffic.collectives(*sizes, shape):
+        mean = traffic.per_step(config, one, steps) * one.sent_bytes
+        sent[one.what] = sent.get(one.what, 0.0) + mean
+    return {what: mean for what, mean in sent.items() if mean >= 1}
 
 
 def _times(config: Config, size: Size) -> list[str]:

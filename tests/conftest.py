@@ -2,7 +2,10 @@
 
 import gc
 import os
+import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +56,19 @@ def unoptimized():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="session")
+def eight_devices(tmp_path_factory) -> Path:
+    """What ``on_eight_devices`` wrote; tests of one group share it."""
+    out = tmp_path_factory.mktemp("meshes")
+    subprocess.run(
+        [sys.executable, "-m", "tests.on_eight_devices", out],
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PJRT_NPROC": "1"},
+        cwd=Path(__file__).parent.parent,
+        check=True,
+    )
+    return out
 
 
 @pytest.fixture

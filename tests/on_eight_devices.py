@@ -1,9 +1,9 @@
-"""Trains one configuration on many meshes; run by ``test_sharding`` in a process that
-has eight simulated devices.
+"""Trains configurations on many meshes, in a process that has eight simulated devices;
+``eight_devices`` runs it for ``test_sharding`` and ``test_traffic``.
 
     python -m tests.on_eight_devices OUT
 
-writes OUT/<name>.npz for each training.
+writes OUT/<name>.npz for each training and OUT/<name>.txt, the compiled program.
 """
 
 import dataclasses
@@ -50,6 +50,7 @@ def main(out: Path) -> None:
             name = f"{kind}-{shape[0]}x{shape[1]}"
             if (out / f"{name}.npz").exists():
                 name += "-again"
+            (out / f"{name}.txt").write_text(trainer.run.as_text())
             np.savez(
                 out / f"{name}.npz",
                 w_in=state.params.w_in,

@@ -184,6 +184,22 @@ def test_the_plan_fits_80_columns_and_says_so(text, tmp_path, monkeypatch, capsy
     assert "100 kB free" in out and "not known, no recorded speed on a gpu" in out
 
 
+def test_the_plan_says_what_a_mesh_sends(text, tmp_path, monkeypatch, capsys):
+    give(monkeypatch, None, 30 * GB, 30 * GB)
+    config = Config(corpus=str(text), dim=100, replicas=1)
+    shown = {}
+    for shape in (MeshShape(), MeshShape(2), MeshShape(1, 2)):
+        planning.show(config, tmp_path / "run", 2, planning.Asked(shape))
+        shown[shape] = capsys.readouterr().out
+        assert max(map(len, shown[shape].splitlines())) <= 80
+    assert "Sent by" not in shown[MeshShape()]
+    # Two devices: half of 64·(16 + 26 + 32) rows, 4·100 bytes each, goes to the other.
+    assert f"  {'gradient rows':<44}{'947 kB':>10}\n" in shown[MeshShape(2)]
+    # Half of 64·16·(26 + 32) scores, twice; and those of a loss in 16 steps.
+    assert f"  {'scores':<44}{'238 kB':>10}\n" in shown[MeshShape(1, 2)]
+    assert f"  {'scores of losses':<44}{'14.8 kB':>10}\n" in shown[MeshShape(1, 2)]
+
+
 def test_speed_is_that_of_the_records_and_elsewhere_unknown():
     def rate(cores=2, V=70_000, **settings):
         return speed.speed_of(Config(**settings), V, cores).kept_words_per_second

@@ -1,10 +1,5 @@
 """Meshes: the numbers of one device on any of them, and what devices exchange."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -19,20 +14,13 @@ from sgns_jax.sharding import (
 from sgns_jax.types import InputError
 from tests.on_eight_devices import BASE, KINDS
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.xdist_group("eight devices")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+@pytest.fixture
+def trained(eight_devices):
     """``trained(kind, mesh)``: the arrays that one training ended with."""
-    out = tmp_path_factory.mktemp("meshes")
-    subprocess.run(
-        [sys.executable, "-m", "tests.on_eight_devices", out],
-        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PJRT_NPROC": "1"},
-        cwd=ROOT,
-        check=True,
-    )
-    return lambda kind, name: dict(np.load(out / f"{kind}-{name}.npz"))
+    return lambda kind, name: dict(np.load(eight_devices / f"{kind}-{name}.npz"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""What the devices of a mesh exchange: which collectives, how large, how often.
+
+Arithmetic alone, as in ``plan``. ``tests/test_traffic.py`` reads the same out of the
+compiled programs, where there must be nothing else.
+
+    axis      in every step, of one device's results                  numbers
+    data      gradient rows and their words, gathered                 rows·(D/m + 1)
+    model     scores, added up                                        B/d·C·(E + N)
+    model     what an optimiser asks of whole rows (not SGD)          rows
+
+for ``rows`` = B·(C + E + N), d devices on ``data``, m on ``model``. Scores do not
+depend on D, and no table moves. Where losses are measured their scores are added up
+once more. Replicas exchange in a merge: all that training changes, and what tells how
+far moves agree.
+"""
+
+from typing import NamedTuple
+
+from sgns_jax.config import Config
+from sgns_jax.plan import state_bytes
+from sgns_jax.sharding import DATA, MODEL, REPLICA, MeshShape, axis_sizes
+from sgns_jax.train import segment_size
+
+GATHER, REDUCE = "all-gather", "all-reduce"
+#: How often: in a step, in one whose loss is measured, in a merge, in a round.
+STEP, MEASURED, MERGE, ROUND = "step", "measured step", "merge", "round"
+_NUMBER = 4  # bytes: all that is exchanged is float32 or int32
+
+
+class Collective(NamedTuple):
+    """An exchange among the devices of an axis."""
+
+    what: str
+    kind: str  #: ``all-gather`` or ``all-reduce``
+    axis: str
+    devices: int  #: that take part
+    numbers: int  #: of the result, on each device
+    often: str
+
+    @property
+    def sent_bytes(self) -> float:
+        """Bytes that each device sends, by the ring algorithms.
+
+        (g−1)/g of the result to gather, twice as much to reduce (Patarasuk & Yuan
+        2009, doi 10.1016/j.jpdc.2008.09.002).
+        """
+        trips = 2 if self.kind == REDUCE else 1
+        return trips * (self.devices - 1) / self.devices * self.numbers * _NUMBER
+
+
+def collectives(
+    config: Config, vocabulary_size: int, num_tokens: int, mesh: MeshShape
+) -> list[Collective]:
+    """All that a mesh exchanges; nothing on one device.
+
+    Args:
+      config: the settings.
+      vocabulary_size: V.
+      num_tokens: T, length of the token stream.
+      mesh: how many devices share replicas and blocks, and how many the columns.
+    """
+    groups, d, m = axis_sizes(mesh, config.replicas)
+    V, L = vocabulary_size, config.replicas // groups
+    every = []
+
+    def add(axis, devices, often, what, kind, *numbers):
+        if devices > 1:
+            every.extend(
+                Collective(what, kind, axis, devices, n, often) for n in numbers
+            )
+
+    share = -(-config.blocks_per_step // d)  # blocks of a device; some may be empty
+    centers, words = _rows(config)
+    rows = share * d * centers, share * d * words
+    add(DATA, d, STEP, "words of rows", GATHER, *rows)
+    add(DATA, d, STEP, "gradient rows", GATHER, *(n * config.dim // m for n in rows))
+    # A centre has a score with each word of its block.
+    shared = config.negatives_mode == "shared"
+    scores = share * centers * (words if shared else words // centers)
+    add(MODEL, m, STEP, "scores", REDUCE, scores)
+    add(MODEL, m, MEASURED, "scores of losses", REDUCE, scores)
+    rows = (V, V) if config.updates == "dense" else rows
+    whole_rows = config.optimizer == "adagrad" or (
+        config.optimizer == "adam" and config.updates == "rows"
+    )
+    if whole_rows:
+        add(MODEL, m, STEP, "sums over whole rows", REDUCE, *rows)
+    length = -(-segment_size(config, num_tokens, V) // d) * d
+    add(DATA, d, ROUND, "tokens", GATHER, L * length)
+    add(DATA, d, ROUND, "losses", REDUCE, *[L] * 4)
+    if config.replicas > 1:
+        state = sum(state_bytes(config, V, m)) // _NUMBER
+        add(REPLICA, groups, MERGE, "merging replicas", REDUCE, state + 2 * V + 1)
+        add(MODEL, m, MERGE, "merging columns", REDUCE, 4 * V)
+        add(
+            REPLICA, groups, ROUND, "losses of replicas", GATHER, *[config.replicas] * 5
+        )
+        if config.sync_every:
+            add(REPLICA, groups, ROUND, "number of steps", REDUCE, 1)
+    return every
+
+
+def _rows(config: Config) -> tuple[int, int]:
+    """Rows of centre words, and of the words around them and noise, of a block."""
+    C, W = config.block_size, config.window
+    if config.negatives_mode == "shared":
+        return C, C + 2 * W + config.noise_words
+    return C, C * (1 + 2 * W + 2 * W * config.negatives)
+
+
+def per_step(config: Config, one: Collective, steps: float) -> float:
+    """How often a collective is done in a step, on average.
+
+    ``steps`` are those of a round, of one replica.
+    """
+    merges = -(-steps // config.sync_every) if config.sync_every else 1
+    times = {STEP: 1.0, MEASURED: 1 / config.loss_every}
+    return (times | {MERGE: merges / steps, ROUND: 1 / steps})[one.often]

@@ -4,6 +4,7 @@ import time
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from experiments.sweeping.plan import Point
 from sgns_jax import plan
@@ -50,15 +51,17 @@ def needed_bytes(point: Point) -> int:
     return state_bytes(point) * (replicas + 2 * devices)
 
 
-def measure(point: Point) -> dict:
+def measure(point: Point, mesh: Mesh | None = None) -> dict:
     """Trains on the text of a point, and times all but the first round.
+
+    On the given mesh, or on the one that ``make_trainer`` takes by default.
 
     Kept words are those to expect; of a million the number drawn is a thousandth off.
     """
     config, T = point.config, point.tokens
     counts_V, text_T = draw_text(point)
     began = time.perf_counter()
-    trainer = make_trainer(config, counts_V, T)
+    trainer = make_trainer(config, counts_V, T, mesh)
     start_seconds = time.perf_counter() - began
 
     rounds, pairs = fit(config, trainer, text_T), []

@@ -18,6 +18,8 @@ from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 from tests.test_experiments_kills import sitting, start  # noqa: F401
 
+pytestmark = pytest.mark.xdist_group("processes")  # they share what is slow to make
+
 #: Short rounds, and enough of them to be interrupted in.
 SETTINGS = {
     "dim": 8, "window": 2, "min_count": 1, "block_size": 8, "noise_words": 8,
@@ -101,18 +103,23 @@ def uninterrupted(launch):
 
 
 @pytest.mark.parametrize(
-    ("count", "mesh", "then"),
-    [(2, "", (1, "model:2")), (4, "data:2,model:4", (2, "data:4"))],
+    ("count", "mesh", "killed", "then"),
+    [(2, "", 0, (1, "model:2")), (4, "data:2,model:4", 1, (2, "data:4"))],
 )
-def test_one_is_killed_and_all_go_on(launch, folder, uninterrupted, count, mesh, then):
+def test_one_is_killed_and_all_go_on(
+    launch, folder, uninterrupted, count, mesh, killed, then
+):
     """As many as before, and on another number of processes and another mesh."""
     job = launch(f"of {count}", count, mesh)
     job.wait_for_checkpoint()
-    job.members[1].kill()
+    job.members[killed].kill()
     # What README states: at once, and the first waits three seconds for the others.
-    assert job.statuses(10) == [75, -signal.SIGKILL, *[75] * (count - 2)], job.said()
+    statuses = job.statuses(10)
+    assert statuses.pop(killed) == -signal.SIGKILL
+    # Where the first one is gone, JAX may be the first to say so.
+    assert set(statuses) <= ({75} if killed else {75, -signal.SIGABRT}), job.said()
     for i, said in enumerate(job.said()):
-        if i != 1:
+        if i != killed and statuses.pop(0) == 75:
             assert f"process {i} of {count} stopped, as another one is gone" in said
             assert "given to all of them, goes on from the last checkpoint" in said
             assert "Traceback" not in said

@@ -83,7 +83,7 @@ class Script:
         if {"--help", "-h", "-help"} & set(sys.argv[1:]):
             print(self.help_page())
             sys.exit(0)
-        before = stopping.raise_signals()
+        end_raising = stopping.raise_signals()
         try:
             with processes.together(self._again):
                 sys.exit(main(self._parse()))
@@ -100,7 +100,7 @@ class Script:
             traceback.print_exc()
             processes.leave(1)  # the others wait for this one
         finally:
-            stopping.restore(before)
+            end_raising()
 
     def _parse(self) -> FlagValues:
         values = FlagValues()

@@ -26,7 +26,7 @@ from sgns_jax.plan import (
     disk_bytes,
     host_bytes,
 )
-from sgns_jax.sharding import MeshShape, check_columns
+from sgns_jax.sharding import MeshShape, axis_sizes, check_columns
 from sgns_jax.train import segment_size
 from sgns_jax.types import InputError
 
@@ -227,8 +227,9 @@ def sent_bytes(config: Config, size: Size, shape: MeshShape) -> dict[str, float]
     tokens_per_step = config.blocks_per_step * config.block_size
     steps = max(1, round(size.kept * segment / tokens_per_step))
     sent: dict[str, float] = {}
+    in_turns = config.replicas // axis_sizes(shape, config.replicas)[0]
     for one in traffic.collectives(*sizes, shape):
-        mean = traffic.per_step(config, one, steps) * one.sent_bytes
+        mean = traffic.per_step(config, one, steps, in_turns) * one.sent_bytes
         sent[one.what] = sent.get(one.what, 0.0) + mean
     return {what: mean for what, mean in sent.items() if mean >= 1}
 

@@ -1,6 +1,10 @@
 """SIGINT and SIGTERM: a script that is asked to stop leaves everything in order."""
 
+import os
 import signal
+import sys
+import threading
+from collections.abc import Callable
 
 
 class Terminated(KeyboardInterrupt):
@@ -8,48 +12,66 @@ class Terminated(KeyboardInterrupt):
 
 
 _ERRORS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
-_raised: list[type[KeyboardInterrupt]] = []  # since ``raise_signals``
+_SOON = 0.05  # seconds: garbage is collected by then
 
 
 def status(error: KeyboardInterrupt) -> int:
     """What shells expect of a process that a signal ended: 128 and its number."""
-    number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
-    return 128 + number
+    return 128 + _number(type(error))
 
 
-def raise_signals() -> dict:
-    """Raises each signal's error from now on; what was done before, for ``restore``."""
-    _raised.clear()
-    return {n: signal.signal(n, _raise) for n in _ERRORS}
+def _number(error: type[KeyboardInterrupt]) -> int:
+    return signal.SIGTERM if issubclass(error, Terminated) else signal.SIGINT
 
 
-def restore(handlers: dict) -> None:
+def raise_signals() -> Callable[[], None]:
+    """Raises each signal's error from now on; what is returned ends that.
+
+    Python drops, and prints, what is raised in a finalizer or while it collects
+    garbage, where JAX has a callback. A signal is then sent once more.
+    """
+    handlers = {n: signal.signal(n, _raise) for n in _ERRORS}
+    hook, sys.unraisablehook = sys.unraisablehook, _send_again
+
+    def end() -> None:
+        sys.unraisablehook = hook
+        _restore(handlers)
+
+    return end
+
+
+def _restore(handlers: dict) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
 def _raise(number: int, frame) -> None:
-    _raised.append(_ERRORS[number])
     raise _ERRORS[number]
 
 
-class Stopping:
-    """A context that keeps the first signal in ``asked`` and raises the second.
+def _send_again(dropped) -> None:
+    """What ``sys.unraisablehook`` says of an error that Python dropped."""
+    if not issubclass(dropped.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(dropped)
+        return
+    signalled = os.getpid(), _number(dropped.exc_type)
+    again = threading.Timer(_SOON, os.kill, signalled)
+    again.daemon = True
+    again.start()
 
-    One that was raised before and got lost counts as the first: Python drops what is
-    raised while it collects garbage, and JAX has a callback there.
-    """
+
+class Stopping:
+    """A context that keeps the first signal in ``asked`` and raises the second."""
 
     def __init__(self):
         self.asked: type[KeyboardInterrupt] | None = None
 
     def __enter__(self) -> "Stopping":
-        self.asked = _raised[-1] if _raised else None
         self._before = {n: signal.signal(n, self._ask) for n in _ERRORS}
         return self
 
     def __exit__(self, *error) -> None:
-        restore(self._before)
+        _restore(self._before)
 
     def _ask(self, number: int, frame) -> None:
         if self.asked:

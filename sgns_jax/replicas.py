@@ -40,7 +40,7 @@ from sgns_jax.step import TrainState
 Round = Callable[[TrainState, Any, Array, Array], tuple[TrainState, SegmentMetrics]]
 
 #: Rows merged at a time: few enough to stay in a core's cache between the sums.
-_ROWS = 4096
+ROWS_AT_ONCE = 4096
 
 
 def make_round(
@@ -198,7 +198,7 @@ def _merge_table(before: Array, after_L: Array, columns: str | None) -> Array:
         rows = _merge_rows(rows, rows_L, columns)
         return jax.lax.dynamic_update_slice(after_L, rows[None], (0, start, 0))
 
-    size = min(V, _ROWS)
+    size = min(V, ROWS_AT_ONCE)
     full, rest = divmod(V, size)
     after_L = jax.lax.fori_loop(
         0, full, lambda i, x: merged(x, i * size, size), after_L

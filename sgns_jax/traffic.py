@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from sgns_jax.config import Config
 from sgns_jax.plan import state_bytes
+from sgns_jax.replicas import ROWS_AT_ONCE
 from sgns_jax.sharding import DATA, MODEL, REPLICA, MeshShape, axis_sizes
 from sgns_jax.train import segment_size
 
@@ -36,6 +37,7 @@ class Collective(NamedTuple):
     devices: int  #: that take part
     numbers: int  #: of the result, on each device
     often: str
+    pieces: int = 1  #: into which it is cut, sent one after another
 
     @property
     def sent_bytes(self) -> float:
@@ -63,10 +65,10 @@ def collectives(
     V, L = vocabulary_size, config.replicas // groups
     every = []
 
-    def add(axis, devices, often, what, kind, *numbers):
+    def add(axis, devices, often, what, kind, *numbers, pieces=1):
         if devices > 1:
             every.extend(
-                Collective(what, kind, axis, devices, n, often) for n in numbers
+                Collective(what, kind, axis, devices, n, often, pieces) for n in numbers
             )
 
     share = -(-config.blocks_per_step // d)  # blocks of a device; some may be empty
@@ -90,8 +92,10 @@ def collectives(
     add(DATA, d, ROUND, "losses", REDUCE, *[L] * 4)
     if config.replicas > 1:
         state = sum(state_bytes(config, V, m)) // _NUMBER
-        add(REPLICA, groups, MERGE, "merging replicas", REDUCE, state + 2 * V + 1)
-        add(MODEL, m, MERGE, "merging columns", REDUCE, 4 * V)
+        cut = 2 * -(-V // ROWS_AT_ONCE)  # both tables
+        together = state + 2 * V + 1
+        add(REPLICA, groups, MERGE, "merging replicas", REDUCE, together, pieces=cut)
+        add(MODEL, m, MERGE, "merging columns", REDUCE, 4 * V, pieces=cut)
         add(
             REPLICA, groups, ROUND, "losses of replicas", GATHER, *[config.replicas] * 5
         )
@@ -108,11 +112,12 @@ def _rows(config: Config) -> tuple[int, int]:
     return C, C * (1 + 2 * W + 2 * W * config.negatives)
 
 
-def per_step(config: Config, one: Collective, steps: float) -> float:
-    """How often a collective is done in a step, on average.
+def per_step(config: Config, one: Collective, steps: float, in_turns: int = 1) -> float:
+    """How often a collective is done in a step of a device, on average.
 
-    ``steps`` are those of a round, of one replica.
+    ``steps`` are those of a round, of one replica; ``in_turns`` replicas take turns.
     """
     merges = -(-steps // config.sync_every) if config.sync_every else 1
+    all_steps = steps * in_turns
     times = {STEP: 1.0, MEASURED: 1 / config.loss_every}
-    return (times | {MERGE: merges / steps, ROUND: 1 / steps})[one.often]
+    return (times | {MERGE: merges / all_steps, ROUND: 1 / all_steps})[one.often]

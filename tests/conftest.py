@@ -1,5 +1,6 @@
 """Settings that forbid accidents in every test, and one cache of compiled programs."""
 
+import fcntl
 import gc
 import os
 import subprocess
@@ -60,14 +61,20 @@ def unoptimized():
 
 @pytest.fixture(scope="session")
 def eight_devices(tmp_path_factory) -> Path:
-    """What ``on_eight_devices`` wrote; tests of one group share it."""
-    out = tmp_path_factory.mktemp("meshes")
-    subprocess.run(
-        [sys.executable, "-m", "tests.on_eight_devices", out],
-        env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PJRT_NPROC": "1"},
-        cwd=Path(__file__).parent.parent,
-        check=True,
-    )
+    """What ``on_eight_devices`` wrote, once for both workers."""
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    out = common / "eight_devices"
+    with open(common / "eight_devices.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the other one waits
+        if not out.exists():
+            out.mkdir()
+            subprocess.run(
+                [sys.executable, "-m", "tests.on_eight_devices", out],
+                env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "PJRT_NPROC": "1"},
+                cwd=Path(__file__).parent.parent,
+                check=True,
+            )
     return out
 
 

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import gzip
 import json
+import os
 import signal
 import sys
 import time
@@ -184,6 +185,7 @@ class Done:
     def __init__(self, folder, first, reached, status):
         self.workdir, self._first, self._status = folder, first, status
         self.trained_at = None if first is None else 3.0
+        self.started_at = time.time() - 4.0
         if first is not None:
             lines = [
                 {"round": n, "seconds": 2.0 * n, "checkpoint": n == 4}
@@ -224,6 +226,35 @@ def test_losses_are_counted_to_the_sitting_that_did_the_work(tmp_path):
     (tmp_path / "result.json").unlink()
     list(disturber.run(tmp_path, 0))
     assert waits[4:] == [(np.inf, False)] * 4  # the time is over
+
+
+def test_a_sitting_has_done_nothing_of_what_another_reported(tmp_path):
+    """Killed a second after it went on from 2, before it cut the metrics back."""
+    first = Done(tmp_path, 0, 4, 137)
+    long_ago = first.started_at - 60
+    os.utime(tmp_path / "metrics.jsonl", (long_ago, long_ago))
+    known = {"process_started": first.started_at, "went_on_from": 2}
+    wanted = losses.Clock({0: 0.0, 1: 2.0, 2: 4.0}, frozenset())
+    assert disturbing.clock_of(tmp_path, known) == wanted
+    whole = disturbing.read_clock(tmp_path)
+    assert disturbing.clock_of(tmp_path, known | {"went_on_from": None}) == whole
+    assert disturbing.clock_of(tmp_path, known | {"process_started": 0.0}) == whole
+
+    class Second(Done):
+        def __init__(self, folder):
+            super().__init__(folder, None, 4, 137)
+            self._first, self.trained_at = 2, 3.0
+
+    disturber = disturbing.Disturber(
+        lambda folder, number: Second(folder),
+        lambda child, *wait: None,
+        {"start_seconds": 1, "checkpoint_seconds": 5, "rounds": 9},
+        seed=0,
+    )
+    kill = damage.Fault("SIGKILL", signal.SIGKILL, 1.0)
+    record = disturber._sit(tmp_path, 1, kill, (0.0, False))
+    assert record["reached"] == record["went_on_from"] == 2
+    np.testing.assert_allclose(record["unreported_seconds"], 1.0, atol=0.5)
 
 
 @pytest.fixture

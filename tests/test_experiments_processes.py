@@ -18,8 +18,6 @@ from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 from tests.test_experiments_kills import sitting, start  # noqa: F401
 
-pytestmark = pytest.mark.xdist_group("processes")  # they share what is slow to make
-
 #: Short rounds, and enough of them to be interrupted in.
 SETTINGS = {
     "dim": 8, "window": 2, "min_count": 1, "block_size": 8, "noise_words": 8,

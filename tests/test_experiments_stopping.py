@@ -13,7 +13,7 @@ import pytest
 from tqdm import tqdm
 
 from experiments import cli, rounds, sitting, train
-from experiments.stopping import Stopping, Terminated, raise_signals, restore
+from experiments.stopping import Stopping, Terminated, raise_signals
 from sgns_jax.checkpoint import Checkpoints
 from tests.test_experiments_train import ROOT, SMALL, run, text  # noqa: F401
 
@@ -41,19 +41,52 @@ class Garbage:
         send(signal.SIGTERM)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_signal_that_got_lost_is_obeyed_later():
-    handlers = raise_signals()
+def lose_a_signal():
+    lost = Garbage()
+    del lost
+
+
+def test_a_signal_that_python_dropped_is_kept_a_moment_later(capsys):
+    """Without the traceback that Python prints of what it drops."""
+    end_raising = raise_signals()
     try:
-        del_me = Garbage()
-        del del_me
+        lose_a_signal()
         with Stopping() as stopping:
-            assert stopping.asked is Terminated
-        raise_signals()  # another script begins
-        with Stopping() as stopping:
-            assert stopping.asked is None
+            limit = time.monotonic() + 10
+            while stopping.asked is None and time.monotonic() < limit:
+                time.sleep(0.001)
+        assert stopping.asked is Terminated
     finally:
-        restore(handlers)
+        end_raising()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_signal_that_python_dropped_is_raised_a_moment_later(monkeypatch, capsys):
+    def main(flags):
+        lose_a_signal()
+        time.sleep(10)
+
+    monkeypatch.setattr("sys.argv", ["script"])
+    hook = sys.unraisablehook
+    with pytest.raises(SystemExit) as stop:
+        cli.Script("About", again="begins anew").run(main)
+    assert stop.value.code == 143 and sys.unraisablehook is hook
+    assert capsys.readouterr().err == "interrupted; the same command begins anew\n"
+
+
+def test_what_is_no_signal_is_printed_as_ever(monkeypatch, capsys):
+    class Broken:
+        def __del__(self):
+            raise OSError("of a finalizer")
+
+    def main(flags):
+        broken = Broken()
+        del broken
+
+    monkeypatch.setattr("sys.argv", ["script"])
+    with pytest.raises(SystemExit):
+        cli.Script("About", again="begins anew").run(main)
+    assert "OSError: of a finalizer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ ALLOWED = {
         "replicas",
     },  # fmt: skip
     "plan": {"config", "sharding", "train"},
-    "traffic": {"config", "sharding", "train", "plan"},
+    "traffic": {"config", "replicas", "sharding", "train", "plan"},
     "grid": {"types", "config", "optimizers", "step", "replicas", "train"},
     "checkpoint": {"types"},
     "text": {"types"},

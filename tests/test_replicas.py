@@ -25,7 +25,7 @@ V, D = 5, 3
 
 @functools.cache
 def compiled_merge(rows_at_once):
-    """``merge`` of replicas that share one device; reads ``replicas._ROWS``, traced."""
+    """``merge`` of replicas that share a device; ``ROWS_AT_ONCE`` is traced."""
     every = PartitionSpec()
     merge = jax.shard_map(
         lambda *states: replicas.merge(*states), mesh=make_mesh(MeshShape(), 1),
@@ -36,7 +36,7 @@ def compiled_merge(rows_at_once):
 
 def merged(before, afters):
     stacked = jax.tree.map(lambda *x: np.stack(x), *afters)
-    return compiled_merge(replicas._ROWS)(before, stacked)
+    return compiled_merge(replicas.ROWS_AT_ONCE)(before, stacked)
 
 
 def state(w_in, step=0, opt_state=()):
@@ -90,7 +90,7 @@ def test_tables_are_merged_some_rows_at_a_time(monkeypatch, rows_at_once):
     rng = np.random.default_rng(1)
     before, *afters = rng.normal(size=(3, V, D)).astype(np.float32)
     want = merged_rows(before, afters)
-    monkeypatch.setattr(replicas, "_ROWS", rows_at_once)
+    monkeypatch.setattr(replicas, "ROWS_AT_ONCE", rows_at_once)
     np.testing.assert_allclose(merged_rows(before, afters), want, rtol=1e-6)
 
 

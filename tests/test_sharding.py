@@ -14,8 +14,6 @@ from sgns_jax.sharding import (
 from sgns_jax.types import InputError
 from tests.on_eight_devices import BASE, KINDS
 
-pytestmark = pytest.mark.xdist_group("eight devices")
-
 
 @pytest.fixture
 def trained(eight_devices):

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sgns_jax.types import InputError
@@ -41,6 +43,7 @@ class Training:
       workdir: its work folder.
       log: file for all it says.
       data_limit: bytes that its data may take, see ``ulimit -d``; None: no limit.
+      variables: of the environment, beside those of this process.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Training:
         workdir: Path,
         log: Path,
         data_limit: int | None = None,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ):
         self.workdir, self.log, self.samples = workdir.absolute(), log, []
         self.trained_at: float | None = None  #: seconds old when training was seen
@@ -58,7 +62,7 @@ class Training:
             limit = f'ulimit -d {data_limit // 1024} && exec "$@"'
             command = ["sh", "-c", limit, "sh", *command]
         # What was printed before a kill must be in the log.
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"} | dict(variables)
         self.started_at = time.time()
         self._started = time.perf_counter()
         with log.open("wb") as output:

@@ -57,7 +57,7 @@ class Disturber:
             record |= self._sit(folder, number, fault, wait)
             if record["went_on_from"] is not None:
                 yield from _settled(held, clock, record["went_on_from"])
-                held, clock = [], read_clock(folder)
+                held, clock = [], clock_of(folder, record)
             held.append(record)
             complete += record["reached"] == self._pace["rounds"]
             if (folder / "result.json").exists():
@@ -85,12 +85,16 @@ class Disturber:
             status = child.end(fault.signal, PATIENCE)
         # The first sittings also read the text and compile; later ones start sooner.
         self._start_seconds = child.trained_at or self._start_seconds
-        clock, first, said = read_clock(folder), child.went_on_from(), child.said()
-        reached, unreported = clock.reached, 0.0
-        trains = first is not None and reached < self._pace["rounds"]
+        first, said = child.went_on_from(), child.said()
+        ended = {"process_started": child.started_at, "went_on_from": first}
+        clock, unreported = clock_of(folder, ended), 0.0
+        reached = clock.reached
+        trains = child.trained_at is not None and reached < self._pace["rounds"]
         if trains and fault.signal == KILL.signal:
-            unreported = max(0.0, asked_at - (folder / METRICS).stat().st_mtime)
-        return {
+            reported = (folder / METRICS).stat().st_mtime
+            since = max(reported, child.started_at + child.trained_at)
+            unreported = max(0.0, asked_at - since)
+        return ended | {
             "fault": fault.name if status else "none",
             "expected_status": fault.expected_status() if status else 0,
             "exit_status": status,
@@ -98,7 +102,6 @@ class Disturber:
             "named_damage": re.findall(r"checkpoint (\d+) is damaged", said),
             "seconds": child.seconds(),
             "stopping_seconds": time.time() - asked_at,
-            "went_on_from": first,
             "trained_at": child.trained_at,
             "reached": reached,
             "longest_round_seconds": clock.longest_round(first or 0),
@@ -114,6 +117,20 @@ def _settled(held: list[dict], clock: Clock, went_on_from: int) -> Iterator[dict
     for i, one in enumerate(held):
         lost = losses.loss(one, clock, went_on_from if i == 0 else one["reached"])
         yield one | lost | {"checkpoint_damaged": cut}
+
+
+def clock_of(workdir: Path, sitting: dict) -> Clock:
+    """The clock as a sitting left it.
+
+    One that was killed before it cut the metrics back to its checkpoint has done
+    nothing of what stands there beyond.
+    """
+    clock, first = read_clock(workdir), sitting["went_on_from"]
+    metrics = workdir / METRICS
+    if first is None or metrics.stat().st_mtime >= sitting["process_started"]:
+        return clock
+    seconds = {n: second for n, second in clock.seconds.items() if n <= first}
+    return Clock(seconds, frozenset(n for n in clock.checkpoints if n <= first))
 
 
 def read_clock(workdir: Path) -> Clock:

@@ -1,7 +1,7 @@
 """Words/s on any number of devices, from a step's parts on one and a link's speed.
 
     seconds of a step = Σ_parts t_part / (devices that share it)  +  Σ exchanges
-    exchange = latency · ⌈log2 g⌉ · trips  +  bytes sent / bandwidth
+    exchange = latency · ⌈log2 g⌉ · trips · pieces  +  bytes sent / bandwidth
 
 A part is shared by the devices of ``data``, by those of ``model``, by both or by
 neither, see ``_SHARED``. What is not shared bounds the speed whatever the link does:
@@ -168,5 +168,5 @@ def _exchange_seconds(
 
 def _seconds(one: traffic.Collective, link: Link) -> float:
     trips = 2 if one.kind == traffic.REDUCE else 1
-    hops = trips * math.ceil(math.log2(one.devices))
+    hops = one.pieces * trips * math.ceil(math.log2(one.devices))
     return hops * link.latency_seconds + one.sent_bytes / link.bytes_per_second

@@ -133,8 +133,8 @@ def run_soak(flags: FlagValues, workdir: Workdir) -> bool:
         result = soak.disturbed(command, reference, pace, asked, flags.seed)
     # JAX starts here, not before: it would share the device with the trainings.
     result = provenance("faults") | result
-    result |= {"seed": flags.seed, "train_flags": command.flags}
-    result |= {"undisturbed": reference}
+    settings = [flag for flag in command.flags if not flag.startswith("--corpus=")]
+    result |= {"seed": flags.seed, "train_flags": settings, "undisturbed": reference}
     result["verdicts"] = [one._asdict() for one in verdicts.of_soak(result)]
     del reference["metrics"]  # as long as the training
     workdir.write_json("faults_soak.json", result)

@@ -23,6 +23,7 @@ mean and their sum.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -33,8 +34,9 @@ from jax.sharding import Mesh, PartitionSpec
 from sgns_jax.config import Config
 from sgns_jax.optimizers import RowRmsState
 from sgns_jax.segment import SegmentMetrics, SegmentParts
-from sgns_jax.sharding import DATA, REPLICA, split_of
+from sgns_jax.sharding import DATA, REPLICA, gather, split_of, zero_after
 from sgns_jax.step import TrainState
+from sgns_jax.types import Params
 
 #: ``(state, model, segments, number of the first)`` → state, metrics
 Round = Callable[[TrainState, Any, Array, Array], tuple[TrainState, SegmentMetrics]]
@@ -76,9 +78,12 @@ def make_round(
         text_L = segments_LT, numbers_L
         if config.sync_every:
             steps = config.sync_every
-            return _merged_every(steps, parts, state, text_L, columns)
-        after_L, metrics_L = jax.lax.map(lambda text: parts.run(state, *text), text_L)
-        return merge(state, after_L, columns), metrics_L
+            state, metrics_L = _merged_every(steps, parts, state, text_L, columns)
+            return state, _of_all(metrics_L)
+        train = partial(parts.run, state)
+        after_L, metrics_L = jax.lax.map(lambda text: train(*text), text_L)
+        metrics_R = _of_all(metrics_L)
+        return merge(state, after_L, columns, zero_after(metrics_R)), metrics_R
 
     every = PartitionSpec()
     in_specs = specs, every, PartitionSpec(REPLICA, DATA), every
@@ -87,9 +92,15 @@ def make_round(
         on_one_device,
         mesh=mesh,
         in_specs=in_specs,
-        out_specs=(specs, PartitionSpec(REPLICA)),
+        out_specs=(specs, every),
         check_vma=False,
     )
+
+
+def _of_all(metrics_L: SegmentMetrics) -> SegmentMetrics:
+    """The metrics of all replicas. Pairs would be known before any step is done."""
+    pairs = metrics_L.pairs + zero_after(metrics_L.loss)
+    return gather(metrics_L._replace(pairs=pairs), REPLICA)
 
 
 def _merged_every(
@@ -121,14 +132,15 @@ def _merged_every(
 
 
 def merge(
-    before: TrainState, after_L: TrainState, columns: str | None = None
+    before: TrainState, after_L: TrainState, columns: str | None = None, zero: int = 0
 ) -> TrainState:
     """One state of the replicas', which began a round as ``before``.
 
     Gradients that were counted (``scale_by_row_rms``) add up; other optimiser state,
     moving averages and counts of steps, becomes the mean. ``after_L`` holds the
     replicas of this device along a leading axis; called within ``shard_map``, where
-    columns may be split over the axis ``columns``.
+    columns may be split over the axis ``columns``. ``zero`` says what it waits for, see
+    ``zero_after``.
     """
 
     def counts(x):
@@ -137,14 +149,15 @@ def merge(
     def opt_state(old, new_L):
         return _merge_counts(old, new_L) if counts(old) else _mean(new_L)
 
-    def table(old, new_L):
-        return _merge_table(old, new_L, columns)
-
-    return TrainState(
-        jax.tree.map(table, before.params, after_L.params),
-        jax.tree.map(opt_state, before.opt_state, after_L.opt_state, is_leaf=counts),
-        _mean(after_L.step),
+    step = _mean(after_L.step + zero)
+    states = jax.tree.map(
+        opt_state, before.opt_state, after_L.opt_state, is_leaf=counts
     )
+    done, params = [step, states], []
+    for table, table_L in zip(before.params, after_L.params, strict=True):
+        params.append(_merge_table(table, table_L, columns, zero_after(done)))
+        done.append(params[-1])
+    return TrainState(Params(*params), states, step)
 
 
 def _total(x_L: Array) -> Array:
@@ -188,7 +201,9 @@ def _merge_rows(before_RD: Array, after_LRD: Array, columns: str | None) -> Arra
     return before_RD + c_R[:, None] * sum_RD
 
 
-def _merge_table(before: Array, after_L: Array, columns: str | None) -> Array:
+def _merge_table(
+    before: Array, after_L: Array, columns: str | None, zero: Array
+) -> Array:
     """The same for a table, some rows at a time, in the memory of a replica's."""
     V, D = before.shape
 
@@ -201,6 +216,6 @@ def _merge_table(before: Array, after_L: Array, columns: str | None) -> Array:
     size = min(V, ROWS_AT_ONCE)
     full, rest = divmod(V, size)
     after_L = jax.lax.fori_loop(
-        0, full, lambda i, x: merged(x, i * size, size), after_L
+        0, full, lambda i, x: merged(x, i * size + zero, size), after_L
     )
-    return merged(after_L, V - rest, rest)[0] if rest else after_L[0]
+    return merged(after_L, V - rest + zero, rest)[0] if rest else after_L[0]

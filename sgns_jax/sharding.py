@@ -34,6 +34,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -176,3 +177,16 @@ def gather(tree: PyTree, axis: str | None) -> PyTree:
     if axis is None:
         return tree
     return jax.tree.map(lambda x: jax.lax.all_gather(x, axis, tiled=True), tree)
+
+
+def zero_after(done: PyTree) -> jax.Array:
+    """0, int32, that is known when all arrays of ``done`` are there.
+
+    What adds it to its input comes after them. XLA for CPUs begins what does not depend
+    on each other in any order, a loop of collectives and a collective beside it, too;
+    processes that meet in different orders would wait for each other for ever.
+    """
+    first = [x.ravel()[0].astype(jnp.float32) for x in jax.tree.leaves(done)]
+    total = sum(first)
+    # False for every number and for what is none, which XLA does not know.
+    return ((total != total) & (total == total)).astype(jnp.int32)

@@ -21,7 +21,7 @@ from jax import Array
 from sgns_jax import block, noise, window
 from sgns_jax.config import Config
 from sgns_jax.optimizers import add_rows
-from sgns_jax.sharding import UNSPLIT, Split, gather
+from sgns_jax.sharding import UNSPLIT, Split, gather, zero_after
 from sgns_jax.types import Params
 
 
@@ -133,6 +133,8 @@ def make_step(
         _, gradient = block_gradient(rows, batch.weights, split.model)
         ids, by_row = gather(rows_of_words(gradient, batch), split.data)
         params, opt_state = update(optimizer, ids, by_row, state)
+        if split.model:  # the loss's scores are exchanged last
+            measured &= zero_after((params, opt_state)) == 0
         loss_of = partial(block.block_loss, columns=split.model)
         loss = jax.lax.cond(measured, loss_of, _no_loss, rows, batch.weights)
         return TrainState(params, opt_state, state.step + 1), loss

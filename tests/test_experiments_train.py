@@ -12,6 +12,7 @@ from gensim.models import KeyedVectors
 
 from experiments import report, sitting, train, workdir
 from sgns_jax.config import Config
+from sgns_jax.parts import ALONE
 from sgns_jax.vectors import WordVectors
 
 ROOT = Path(__file__).parent.parent
@@ -199,8 +200,11 @@ def test_settings_of_the_text_reach_the_reader(run, text, monkeypatch):
         "tokenizer": "letters",
         "lowercase": True,
         "sentence_length": 9,
+        "team": ALONE,
     }
-    flags_given = [f"--{k}={v}" for k, v in wanted.items() if k != "source"]
+    flags_given = [
+        f"--{k}={v}" for k, v in wanted.items() if k not in ("source", "team")
+    ]
     run(f"--corpus={text}", "--workdir=w", *flags_given)
     seen.pop("on_progress")
     seen.pop("on_rebuild")

@@ -40,7 +40,8 @@ def merged(before, afters):
 
 
 def state(w_in, step=0, opt_state=()):
-    return TrainState(Params(jnp.asarray(w_in), jnp.zeros((V, D))), opt_state, step)
+    w_in = jnp.asarray(w_in)
+    return TrainState(Params(w_in, jnp.zeros_like(w_in)), opt_state, step)
 
 
 def merged_rows(before, afters):

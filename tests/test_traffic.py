@@ -1,6 +1,7 @@
 """What meshes exchange by the formula, against what compiled programs hold."""
 
 import dataclasses
+import functools
 import math
 import re
 from collections import defaultdict
@@ -148,6 +149,62 @@ def test_programs_exchange_what_the_formula_says_and_nothing_else(
         else:  # XLA joins and splits these as it likes
             assert sum(found[key]) == sum(numbers), key
     assert bool(found) == (shape.devices > 1)
+
+
+_NAMED_VALUE = re.compile(r"^\s*(?:ROOT )?%(\S+) = ")
+
+
+def meets(parts, name):
+    """Do devices of a group meet in this computation, or in what it calls?"""
+    return any(
+        _OPERATION.search(line) and {len(group) for group in groups_of(line)} != {1}
+        for line, *_ in walk(parts, name)
+    )
+
+
+def inputs_of(line):
+    """The values that an instruction reads."""
+    read = _CALLED.sub("", line.partition(" = ")[2])
+    return re.findall(r"%([\w.-]+)", read.partition(", metadata=")[0])
+
+
+def unordered(parts, name):
+    """Pairs of instructions in which devices meet, one of them a loop or a branch,
+    though none waits for the other."""
+    reads, meeting, loops = {}, [], set()
+    for line in parts[name]:
+        if not (value := _NAMED_VALUE.match(line)):
+            continue
+        reads[value[1]] = inputs_of(line)
+        called = [n for _, names in _CALLED.findall(line) for n in names.split(", ")]
+        nested = any(meets(parts, one.strip().lstrip("%")) for one in called)
+        loops |= {value[1]} if nested else set()
+        if nested or meets({name: [line]} | {c.lstrip("%"): [] for c in called}, name):
+            meeting.append(value[1])
+
+    @functools.cache
+    def before(value):
+        inputs = reads.get(value, ())
+        return frozenset(inputs).union(*map(before, inputs))
+
+    return [
+        (first, second)
+        for i, first in enumerate(meeting)
+        for second in meeting[i + 1 :]
+        if loops & {first, second}
+        and first not in before(second)
+        and second not in before(first)
+    ]
+
+
+@pytest.mark.parametrize("kind, settings, mesh, words", CASES)
+def test_devices_meet_in_one_order(eight_devices, kind, settings, mesh, words):
+    """XLA for CPUs begins what does not wait for anything; it keeps collectives of one
+    computation in order, not those of a loop or a branch and others beside it."""
+    program = (eight_devices / f"{name_of(kind, mesh)}.txt").read_text()
+    parts = computations(program)
+    found = {name: unordered(parts, name) for name in parts if name}
+    assert not {name: pairs for name, pairs in found.items() if pairs}
 
 
 def numbers(what, mesh, V=1000, **settings):

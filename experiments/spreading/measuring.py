@@ -79,6 +79,8 @@ def _run(case: Case, sizes: dict[str, int]) -> float:
     ]  # fmt: skip
     try:
         said = [child.communicate(timeout=_PATIENCE) for child in children]
+    except subprocess.TimeoutExpired:
+        raise MeasurementFailed(f"{case.title}: no end within {_PATIENCE} s") from None
     finally:
         for child in children:
             child.kill()

@@ -23,6 +23,7 @@ from experiments.benchmarking import tables as benchmark_tables
 from experiments.faulting import report as faults_report
 from experiments.profiling import tables as profile_tables
 from experiments.report import neighbour_table
+from experiments.spreading import report as spreading_report
 from experiments.sweeping import report as sweep_report
 
 ROOT = Path(__file__).parent.parent
@@ -301,6 +302,8 @@ PASSAGES = {
     "large_text": as_printed("faults_large.json", faults_report.large),
     "fuzzing": as_printed("fuzz.json", lambda run: fuzz.report(run["runs"])),
     "many_models": as_printed("side_by_side.json", side_by_side.table),
+    "scaling": as_printed("scaling.json", spreading_report.speed),
+    "scaling_sync": as_printed("scaling_sync.json", spreading_report.sync),
     "profile": as_printed("profile.json", profile_tables.table),
     "ablation": ablation,
     "ablation_by_default": ablation_by_default,

@@ -84,7 +84,7 @@ SCRIPT.define(
 )  # fmt: skip
 SCRIPT.define(
     "Many processes", int, "num_processes", 0,
-    "How many processes there are.",
+    "How many processes there are; 1: this one trains alone, whatever a cluster says.",
     "a whole number >= 1",
 )  # fmt: skip
 SCRIPT.define(

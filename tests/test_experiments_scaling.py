@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import scaling
-from experiments.spreading import measuring, model, syncing
+from experiments.spreading import child, measuring, model, syncing
 from experiments.spreading.cases import ONE, WAYS, Case, cases
 from sgns_jax import train
 from sgns_jax.config import Config
@@ -112,6 +112,21 @@ SIZES = {"dim": 4, "vocabulary": 100, "tokens": 20_000}
 
 def test_two_processes_are_measured():
     assert measuring._run(Case("columns", 2, 2), SIZES) > 0
+
+
+def test_words_are_those_of_what_is_trained(monkeypatch, capsys):
+    """One epoch: else the words would be those of a part of the time."""
+    seen = []
+
+    def measure(point, mesh):
+        seen.append(point.config)
+        return {}
+
+    monkeypatch.setattr(child, "start_jax", lambda: "cpu")
+    monkeypatch.setattr("experiments.sweeping.measuring.measure", measure)
+    job = {"job": ("", 1, -1), "way": "blocks", "devices": 1}
+    child.main(job | SIZES)
+    assert seen == [Config(epochs=1, dim=4, replicas=1)]
 
 
 def test_a_process_that_ends_badly_is_named():

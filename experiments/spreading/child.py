@@ -22,7 +22,8 @@ def main(task: dict) -> None:
     processes.join(*task["job"])
     config = Config(backend=start_jax(), dim=task["dim"])
     way, n = WAYS[task["way"]], task["devices"]
-    config = dataclasses.replace(config, **way.config(config, n))
+    # ``measure`` counts the words of one epoch.
+    config = dataclasses.replace(config, epochs=1, **way.config(config, n))
     mesh = make_mesh(way.mesh(n), config.replicas)
     V, T = task["vocabulary"], task["tokens"]
     measured = measuring.measure(Point(V, V, T, config), mesh)

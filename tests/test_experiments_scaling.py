@@ -115,7 +115,7 @@ def test_two_processes_are_measured():
 
 
 def test_words_are_those_of_what_is_trained(monkeypatch, capsys):
-    """One epoch: else the words would be those of a part of the time."""
+    """One epoch of four rounds: else the words would be those of a part of the time."""
     seen = []
 
     def measure(point, mesh):
@@ -126,7 +126,7 @@ def test_words_are_those_of_what_is_trained(monkeypatch, capsys):
     monkeypatch.setattr("experiments.sweeping.measuring.measure", measure)
     job = {"job": ("", 1, -1), "way": "blocks", "devices": 1}
     child.main(job | SIZES)
-    assert seen == [Config(epochs=1, dim=4, replicas=1)]
+    assert seen == [Config(epochs=1, dim=4, replicas=1, segment_tokens=5000)]
 
 
 def test_a_process_that_ends_badly_is_named():

@@ -302,6 +302,7 @@ PASSAGES = {
     "large_text": as_printed("faults_large.json", faults_report.large),
     "fuzzing": as_printed("fuzz.json", lambda run: fuzz.report(run["runs"])),
     "many_models": as_printed("side_by_side.json", side_by_side.table),
+    "soak": as_printed("faults_soak.json", faults_report.soak),
     "scaling": as_printed("scaling.json", spreading_report.speed),
     "scaling_sync": as_printed("scaling_sync.json", spreading_report.sync),
     "profile": as_printed("profile.json", profile_tables.table),

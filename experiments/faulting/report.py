@@ -13,8 +13,8 @@ def soak(result: dict) -> str:
         f"{result['disturbed_seconds'] / 60:.0f} minutes of training with {kills} "
         f"faults, {len(runs)} runs of {result['rounds']:,} rounds.",
         "",
-        f"{'':<34}{'times':>6}{'rounds lost':>16}{'seconds lost':>16}",
-        f"{'':<34}{'':>6}{'median':>9}{'most':>7}{'median':>9}{'most':>7}",
+        f"{'':<38}{'times':>6}{'rounds lost':>16}{'seconds lost':>16}",
+        f"{'':<38}{'':>6}{'median':>9}{'most':>7}{'median':>9}{'most':>7}",
     ]
     for fault in sorted({one["fault"] for one in sittings} - {"none"}):
         those = [one for one in sittings if one["fault"] == fault]
@@ -25,7 +25,7 @@ def soak(result: dict) -> str:
             )
         )
         lines.append(
-            f"{fault:<34}{len(those):>6}{rounds[0]:>9.0f}{rounds[1]:>7.0f}"
+            f"{fault:<38}{len(those):>6}{rounds[0]:>9.0f}{rounds[1]:>7.0f}"
             f"{seconds[0]:>9.1f}{seconds[1]:>7.1f}"
         )
     paths = [one.get("damaged") or "" for one in sittings]

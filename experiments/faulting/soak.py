@@ -20,7 +20,8 @@ UNDISTURBED = 0.25
 TRIAL_EPOCHS = 2
 _SAMPLES = 200  # that are kept
 #: glibc unmaps what is freed if it is as large; else it keeps some of it, or not, for
-#: the next time, and that is no growth. Names no other system knows.
+#: the next time, and that is no growth. For all trainings, or their peaks could not be
+#: compared. Names no other system knows.
 _GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 _SETTINGS = (
     "--lowercase", "--max_vocabulary=20000", "--sentence_length=1000",
@@ -36,12 +37,12 @@ class Soak(NamedTuple):
     checkpoint_seconds: float
     tick: Callable[[], None]  #: called a few times a second
 
-    def start(self, run: Path, sitting: int, **variables: str) -> Training:
-        """A sitting of the run in a folder, in a process with variables of its own."""
+    def start(self, run: Path, sitting: int) -> Training:
+        """A sitting of the run in a folder."""
         logs = self.folder / "logs"
         logs.mkdir(exist_ok=True)
         log = logs / f"{run.name}_{sitting:04}.txt"
-        return Training(self.flags, run, log, variables=variables)
+        return Training(self.flags, run, log, variables=_GIVE_BACK)
 
     def wait(self, child: Training, seconds: float, trained: bool = False) -> None:
         """Watches a process until it ends, is so old, or has trained for so long.
@@ -89,7 +90,7 @@ def undisturbed(soak: Soak, run: str) -> dict:
     Raises:
       TrainingFailed: it did not end well.
     """
-    with soak.start(soak.folder / run, 0, **_GIVE_BACK) as child:
+    with soak.start(soak.folder / run, 0) as child:
         soak.wait(child, np.inf)
     return {
         "seconds": child.seconds(),

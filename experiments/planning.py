@@ -121,14 +121,17 @@ def make_plan(
         shape = MeshShape(*processes.first_says(*shape))
     check_columns(config.dim, shape.model)
     each = device_bytes(*sizes, shape)
-    cores = min(shape.devices, jax.local_device_count()) if are_cores else 0
+    local = min(shape.devices, jax.local_device_count())
+    cores = local if are_cores else 0
     return Plan(
         shape,
         reason,
         devices_needed(*sizes, memory) if memory else None,
         cores,
         each,
-        host_bytes(size.vocabulary, size.distinct_words, each, cores),
+        host_bytes(
+            size.vocabulary, size.distinct_words, each, cores, min(shape.model, local)
+        ),
         disk_bytes(*sizes, size.tokens_to_read, size.spilled_words, keep_checkpoints),
         free,
     )
@@ -208,7 +211,8 @@ def table(config: Config, size: Size, plan: Plan) -> str:
         f"drawing the first vectors{on}": host.start,
         f"training{on}, and a checkpoint": host.training,
     }
-    title = "Memory of the machine; the encoded text is mapped and takes none"
+    whose = "each process" if processes.many() else "the machine"
+    title = f"Memory of {whose}; the encoded text is mapped and takes none"
     part(title, rows, host.total, free.host)
     rows = {
         "encoded text": disk.tokens,
@@ -225,7 +229,8 @@ def sent_bytes(config: Config, size: Size, shape: MeshShape) -> dict[str, float]
     sizes = config, size.vocabulary, size.tokens
     segment = segment_size(config, size.tokens, size.vocabulary)
     tokens_per_step = config.blocks_per_step * config.block_size
-    steps = max(1, round(size.kept * segment / tokens_per_step))
+    kept = size.kept * size.raw_words / size.tokens  # of a segment's tokens
+    steps = max(1, round(kept * segment / tokens_per_step))
     sent: dict[str, float] = {}
     in_turns = config.replicas // axis_sizes(shape, config.replicas)[0]
     for one in traffic.collectives(*sizes, shape):

@@ -60,8 +60,9 @@ def train(run: Run, trainer: Trainer) -> tuple[TrainState, int]:
         Checkpoints(folder, keep) as saved,
         processes.together("goes on from the last checkpoint"),
     ):
-        first = 0
-        if saved.latest() is None:
+        first, newest = 0, saved.latest()
+        processes.check_same(-1 if newest is None else newest, "newest checkpoint")
+        if newest is None:
             saved.save(0, _content(trainer))
         else:
             first, trainer = _go_on(run, trainer, saved)
@@ -73,7 +74,7 @@ def train(run: Run, trainer: Trainer) -> tuple[TrainState, int]:
             except NotFinite as error:
                 if not run.halve or _halvings(run, rate) == MOST_HALVINGS:
                     raise
-                print(f"{error.what}; halving the learning rate", file=sys.stderr)
+                _tell(f"{error.what}; halving the learning rate")
             _wait(saved)
             first, trainer = _go_on(run, trainer, saved, rate / 2)
     (asked,) = processes.agree(bool(stopping.asked))
@@ -99,7 +100,10 @@ def _go_on(
     """Rounds done and the trainer at the newest checkpoint; its rate or another one."""
     for array in jax.tree.leaves(trainer.state):
         array.delete()  # one state in memory, not two; its shapes stay
-    first, (state, own) = saved.restore(_content(trainer), _warn)
+    first, (state, own) = saved.restore(
+        _content(trainer), lambda line: _tell(f"warning: {line}")
+    )
+    processes.check_same(first, "newest sound checkpoint")
     trainer = trainer._replace(state=state)
     print(f"Going on from round {first} of {run.rounds}.")
     return first, at_rate(run.config, trainer, own if rate is None else rate)
@@ -113,8 +117,9 @@ def _halvings(run: Run, rate: Array) -> int:
     return round(math.log2(run.config.learning_rate / float(rate)))
 
 
-def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr)
+def _tell(line: str) -> None:
+    if processes.first():
+        print(line, file=sys.stderr)
 
 
 def _sit(

@@ -20,7 +20,7 @@ from pathlib import Path
 from absl.flags import FlagValues
 from jax.sharding import Mesh
 
-from experiments import cli, planning, processes, report, sitting
+from experiments import cli, joining, planning, processes, report, sitting
 from experiments.provenance import device
 from experiments.runtime import start_jax
 from experiments.stopping import Stopping
@@ -113,7 +113,7 @@ SCRIPT.define(
 
 
 def main(flags: FlagValues) -> int | None:
-    processes.join(flags.coordinator, flags.num_processes, flags.process_id)
+    joining.join(flags.coordinator, flags.num_processes, flags.process_id)
     config = cli.config(flags, start_jax())
     processes.one_voice()
     report.check_run_flags(flags)
@@ -123,7 +123,9 @@ def main(flags: FlagValues) -> int | None:
     if flags.plan:
         return planning.show(config, Path(folder), flags.keep_checkpoints, asked)
     workdir = Workdir(folder)
-    if workdir.finished(config):
+    finished = workdir.finished(config)
+    processes.check_same(finished, f"is the run in {folder} finished")
+    if finished:
         print(
             f"This run is finished: {workdir.path('vectors.txt')} holds its vectors. "
             "To train anew, give another --workdir."
@@ -173,6 +175,7 @@ def read(
 ) -> tuple[Corpus, Mesh]:
     """The corpus and the mesh, once it is clear that the run can be made, and here."""
     corpus = read_corpus(config, workdir)
+    processes.check_same(int(corpus.fingerprint[:7], 16), "the text's fingerprint")
     V, T = len(corpus.vocabulary), len(corpus.tokens)
     report.check_words(flags.words, corpus.vocabulary)
     plan = planning.refuse_what_cannot_fit(config, T, V, workdir.path(""), asked)

@@ -292,7 +292,7 @@ class Config:
     segment_tokens: int = _whole(
         "Batching",
         2**20,
-        "Words handed to a device at a time, and at least 4 for each word of the "
+        "Words handed to a device at a time, and at least 8 for each word of the "
         "vocabulary where replicas are merged; windows end at a segment's ends.",
         16,
         2**30,

@@ -91,7 +91,12 @@ def load_corpus(
         "lowercase": lowercase,
         "sentence_length": sentence_length,
     }
+    built_in = source in BUILT_IN
+    if built_in and team.index:
+        team.wait("made")  # by the first: two would write the same file
     source, files = _files(source, on_progress)
+    if built_in and not team.index:
+        team.wait("made")
     folder, key = Path(cache_dir).expanduser(), _key(files, settings)
     try:
         fields = corpus_cache.read_cache(folder, key) if team.index == 0 else None
@@ -104,6 +109,7 @@ def load_corpus(
         if on_rebuild:
             on_rebuild(f"{damage}; encoding the text again")
         fields = None
+    team.wait("looked up")  # reading all of it again may take the first a while
     if not team.first_says(fields is not None):
         _refuse_cache_in_source(folder, source)
         tell = on_progress or (lambda done, total: None)

@@ -45,6 +45,7 @@ def share(files: list[Path], team: Team) -> list[Path]:
     sizes = np.array([file.stat().st_size for file in files], np.float64)
     middles = np.cumsum(sizes) - sizes / 2
     owner = np.floor(middles / max(sizes.sum(), 1) * team.count)
+    owner = np.minimum(owner, team.count - 1)  # of empty files at the end
     return [file for file, who in zip(files, owner, strict=True) if who == team.index]
 
 

@@ -175,7 +175,11 @@ class HostBytes(NamedTuple):
 
 
 def host_bytes(
-    vocabulary_size: int, distinct_words: int, device: DeviceBytes, cores: int
+    vocabulary_size: int,
+    distinct_words: int,
+    device: DeviceBytes,
+    cores: int,
+    shares: int = 1,
 ) -> HostBytes:
     """The host's share.
 
@@ -185,6 +189,7 @@ def host_bytes(
         encoded already.
       device: what a device takes.
       cores: how many devices are cores of the host.
+      shares: of the columns, that its devices hold: a checkpoint has all of them.
     """
     text = _WORD * (vocabulary_size + distinct_words)
     state = device.tables + device.optimizer
@@ -192,7 +197,7 @@ def host_bytes(
         _PROGRAM,
         text + _READER * (distinct_words > 0),
         start=cores * (state + device.start),
-        training=cores * (state + device.training) + state,
+        training=cores * (state + device.training) + shares * state,
     )
 
 

@@ -8,8 +8,8 @@
 On ``data`` every device holds the same rows, works off its share of the blocks, is
 given the row gradients of all, and adds the same numbers in the same order. On
 ``model`` it holds D/m columns of every row, for all blocks; a score is a sum over
-columns, so that only scores travel, whose number does not depend on D, and no row ever
-moves.
+columns, so that only scores travel, whose number does not depend on D (and a sum or two
+a row, which some optimisers ask for), and no row ever moves.
 
 Any mesh gives the numbers of one device, to rounding: draws, words and weights are
 equal bit for bit, and so are all sums that one device forms. In another order are added
@@ -19,8 +19,8 @@ float32 numbers is off by at most n·2⁻²⁴ of the sum of their sizes, so tha
 gradient differs by about D·2⁻²⁴ of its norm, and the tables after S steps by about
 S·D·2⁻²⁴ of theirs, less where errors cancel. One enlargement is left: a number that
 falls between two of bfloat16's may round to either; of the scores' factors one in 2¹⁵
-does, by 2⁻⁹ of itself. Tests hold 1e-4 after fifty steps, README 1 % after ten epochs.
-A mesh repeats itself to the bit: each device adds up in one order.
+does, by 2⁻⁹ of itself. Tests hold 1e-4 after fifty steps; README states 1 %. On CPUs a
+mesh repeats itself to the bit: each device adds up in one order.
 
 To the user there are two axes: ``data`` counts the devices that share the text, which
 take replicas first, as many as both numbers allow, and then split blocks.
@@ -161,15 +161,18 @@ def place(mesh: Mesh, specs: PyTree) -> PyTree:
 
 
 def on_host(table: jax.Array) -> np.ndarray:
-    """A table as an array of NumPy, at every process.
+    """A table as an array of NumPy, at the first process; an empty one at the others.
 
     Processes may hold columns of it; then all of them must call this.
     """
     if table.is_fully_addressable:
         return np.asarray(table)
-    starts = range(0, len(table), _ROWS_AT_ONCE)  # no device need have room for all
-    parts = (table[start : start + _ROWS_AT_ONCE] for start in starts)
-    return np.concatenate([process_allgather(part, tiled=True) for part in parts])
+    whole = np.empty(table.shape if jax.process_index() == 0 else 0, table.dtype)
+    for start in range(0, len(table), _ROWS_AT_ONCE):  # no device has room for all
+        part = process_allgather(table[start : start + _ROWS_AT_ONCE], tiled=True)
+        if jax.process_index() == 0:
+            whole[start : start + _ROWS_AT_ONCE] = part
+    return whole
 
 
 def gather(tree: PyTree, axis: str | None) -> PyTree:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import report, rounds, sitting, train
+from experiments import processes, report, rounds, sitting, train
 from experiments.workdir import MetricsLog, Workdir
 from sgns_jax import fit, load_corpus, make_trainer
 from sgns_jax.block import LossParts
@@ -102,6 +102,20 @@ def test_without_vectors_a_run_is_not_finished(run, text, tmp_path, monkeypatch)
     status, out, _ = run(*arguments)
     assert status == 0 and "Going on from round 10 of 10" in out
     assert (work / "result.json").exists() and (work / "vectors.txt").exists()
+
+
+def test_what_processes_find_is_compared(run, text, tmp_path, monkeypatch):  # noqa: F811
+    """Of several, one may see an older folder than the first."""
+    found = []
+    monkeypatch.setattr(processes, "check_same", lambda *what: found.append(what))
+    settings = [f"--corpus={text}", f"--workdir={tmp_path / 'w'}", *SMALL]
+    run(*settings)
+    (tmp_path / "w" / "result.json").unlink()
+    run(*settings)
+    (anew, (fingerprint, _), none), (_, again, newest, sound) = found[:3], found[3:]
+    assert anew[0] == 0 and fingerprint == again[0] > 0 and none[0] == -1
+    assert newest == (10, "newest checkpoint")
+    assert sound == (10, "newest sound checkpoint")
 
 
 def test_a_finished_run_can_be_scored_later(run, text, tmp_path):  # noqa: F811

@@ -1,5 +1,6 @@
 """A team encodes a text to the bytes that one process makes of it."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgns_jax import encoding, parts
+from sgns_jax.builtin_corpora import BUILT_IN
 from sgns_jax.corpus import load_corpus
 from sgns_jax.types import InputError
 
@@ -96,7 +98,7 @@ def test_any_team_writes_the_bytes_of_one_process(
 
 
 def test_files_are_shared_by_their_bytes(tmp_path):
-    sizes = [5, 1, 1, 1, 0, 8, 4, 12]
+    sizes = [5, 1, 1, 1, 0, 8, 4, 12, 0]
     write(tmp_path / "text", [b"x" * size for size in sizes])
     files = sorted((tmp_path / "text").iterdir())
     for count in (1, 2, 3, 20):
@@ -104,8 +106,23 @@ def test_files_are_shared_by_their_bytes(tmp_path):
         assert [file for share in shares for file in share] == files
         most = max(sum(file.stat().st_size for file in share) for share in shares)
         assert most <= sum(sizes) / count + max(sizes)
-    assert [len(parts.share(files, parts.Team(i, 2))) for i in range(2)] == [6, 2]
+    assert [len(parts.share(files, parts.Team(i, 2))) for i in range(2)] == [6, 3]
     assert parts.share(files[4:5], parts.Team(0, 1)) == files[4:5]  # no bytes at all
+
+
+def test_the_first_makes_a_built_in_text(tmp_path, monkeypatch):
+    text, made = tmp_path / "text", []
+
+    def make(on_progress):
+        if not text.exists():
+            made.append(on_progress)
+            time.sleep(0.1)
+            text.write_bytes(b"a b a b")
+        return text
+
+    monkeypatch.setitem(BUILT_IN, "made", make)
+    as_team(3, lambda team: load_corpus("made", tmp_path / "c", min_count=1, team=team))
+    assert len(made) == 1
 
 
 def test_what_a_team_encoded_is_opened_by_any(tmp_path, monkeypatch):

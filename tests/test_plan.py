@@ -61,6 +61,9 @@ def test_bytes_of_a_device_depend_on_what_it_shares(T=10**8):
     on_gpus, on_cores = (host_bytes(10**6, 0, alone, cores) for cores in (0, 8))
     assert on_gpus.start == 0 and on_gpus.training == alone.tables + alone.optimizer
     assert on_cores.total > 8 * alone.total
+    half = device_bytes(config, 10**6, T, MeshShape(1, 2))
+    split = host_bytes(10**6, 0, half, 0, shares=2)  # Adagrad's sums are not
+    np.testing.assert_allclose(split.training, on_gpus.training, rtol=0.01)
 
 
 def test_tables_larger_than_a_device_train_where_they_are_split(unoptimized, T=20_000):

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import sys
 
-from experiments import processes
+from experiments import joining, processes
 from experiments.runtime import start_jax
 from experiments.spreading.cases import WAYS
 from experiments.sweeping import measuring
@@ -20,7 +20,7 @@ from sgns_jax.train import TOKENS_PER_ROW
 
 
 def main(task: dict) -> None:
-    processes.join(*task["job"])
+    joining.join(*task["job"])
     config = Config(backend=start_jax(), dim=task["dim"])
     way, n = WAYS[task["way"]], task["devices"]
     settings = way.config(config, n)

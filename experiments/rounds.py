@@ -8,7 +8,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
@@ -83,10 +82,11 @@ class Rounds:
         Raises:
           NotFinite: a loss, or a row before a checkpoint, is no finite number.
         """
-        processes.await_all(metrics)
+        rate = self._schedule(step - 1)
+        processes.await_all((metrics, step, rate))
         seconds = time.perf_counter() - self._began
         line = metrics_line(
-            done, self._rounds, self._config, self._schedule, step, metrics, seconds
+            done, self._rounds, self._config, rate, step, metrics, seconds
         )
         if not math.isfinite(line["loss"]):
             self._give_up(self._steps + 1 + int(jnp.min(metrics.finite_steps)), params)
@@ -125,7 +125,7 @@ def metrics_line(
     done: int,
     rounds: int,
     config: Config,
-    schedule: optax.Schedule,
+    rate: Array,
     step: Array,
     metrics: SegmentMetrics,
     seconds: float,
@@ -141,7 +141,7 @@ def metrics_line(
         "epoch": config.epochs * done / rounds,
         "step": int(step),
         "seconds": seconds,
-        "learning_rate": float(schedule(step - 1)),
+        "learning_rate": float(rate),
         "pairs": int(_total(metrics.pairs)),
         "loss": (positive + negative) / max(measured, 1),
         "positive_loss": positive / max(measured, 1),
@@ -175,7 +175,9 @@ def _all_finite(params: Params) -> bool:
 
 
 def _bad_rows(table_VD: Array) -> np.ndarray:
-    return np.flatnonzero(~np.asarray(_finite_rows(table_VD.sharding.mesh)(table_VD)))
+    finite_V = _finite_rows(table_VD.sharding.mesh)(table_VD)
+    processes.await_all(finite_V)
+    return np.flatnonzero(~np.asarray(finite_V))
 
 
 @functools.cache

@@ -21,10 +21,10 @@ from tests.test_experiments_kills import sitting, start  # noqa: F401
 #: Short rounds, and enough of them to be interrupted in.
 SETTINGS = {
     "dim": 8, "window": 2, "min_count": 1, "block_size": 8, "noise_words": 8,
-    "blocks_per_step": 8, "segment_tokens": 600, "epochs": 16, "replicas": 2,
+    "blocks_per_step": 8, "segment_tokens": 600, "epochs": 12, "replicas": 2,
 }  # fmt: skip
 #: What shall be interrupted.
-OFTEN = {"checkpoint_seconds": 0.3, "keep_checkpoints": 100}
+OFTEN = {"checkpoint_seconds": 0.5, "keep_checkpoints": 100}
 
 
 def in_fork(what, *arguments):
@@ -60,15 +60,21 @@ class Job:
             self._logs.append(log)
             self.members.append(launcher(base + arguments * (count > 1), log))
 
-    def wait_for_checkpoint(self):
-        """Returns when one is whole that was not made at the start."""
-        end = time.monotonic() + 100
+    def wait_for_training(self):
+        """Returns when it trains again after a checkpoint, not the one of the start."""
+        end, saved = time.monotonic() + 100, 0
         while time.monotonic() < end and all(p.is_alive() for p in self.members):
-            if any(self.workdir.glob("checkpoints/[1-9]*/_CHECKPOINT_METADATA")):
-                if not any(self.workdir.glob("checkpoints/*-tmp")):
-                    return
+            files = self.workdir.glob("checkpoints/*/_CHECKPOINT_METADATA")
+            names = (path.parent.name for path in files)
+            saved = saved or max((int(n) for n in names if n.isdecimal()), default=0)
+            if saved and self.rounds() > saved + 1:
+                return
             time.sleep(0.01)
         pytest.fail(f"it never came so far: {self.said()}")
+
+    def rounds(self):
+        """How many are told of."""
+        return (self.workdir / "metrics.jsonl").read_bytes().count(b"\n")
 
     def statuses(self, seconds):
         """How each process ended, within some seconds."""
@@ -124,18 +130,19 @@ def test_one_is_killed_and_all_go_on(
 ):
     """As many as before, and on another number of processes and another mesh."""
     job = launch(f"of {count}", count, mesh, **OFTEN)
-    job.wait_for_checkpoint()
+    job.wait_for_training()
     job.members[killed].kill()
-    # What README states: at once, and the first waits three seconds for the others.
-    statuses = job.statuses(10)
+    # What README states: mostly at once, else when JAX misses it, in half a minute.
+    statuses = job.statuses(45)
     assert statuses.pop(killed) == -signal.SIGKILL
-    # Where the first one is gone, JAX may be the first to say so.
-    assert set(statuses) <= ({75} if killed else {75, -signal.SIGABRT}), job.said()
     for i, said in enumerate(job.said()):
-        if i != killed and statuses.pop(0) == 75:
+        if i != killed and (status := statuses.pop(0)) == 75:
             assert f"process {i} of {count} stopped, as another one is gone" in said
             assert "given to all of them, goes on from the last checkpoint" in said
             assert "Traceback" not in said
+        elif i != killed:
+            assert status == -signal.SIGABRT
+            assert "the JAX distributed service detected fatal errors" in said
     shutil.copytree(job.workdir, folder / f"left by {count}")
     vectors = launch(f"of {count}", count, mesh).trains()
     if mesh:  # sums over columns are added up in another order
@@ -150,7 +157,7 @@ def test_one_is_killed_and_all_go_on(
 def test_a_signal_to_one_stops_all_after_the_same_round(launch):
     """A device a process, where no two devices of one process meet."""
     job = launch("stopped", 2, launcher=partial(in_fork, on_one_device), **OFTEN)
-    job.wait_for_checkpoint()
+    job.wait_for_training()
     os.kill(job.members[1].pid, signal.SIGTERM)
     assert job.statuses(20) == [143, 143], job.said()
     first, second = (said.splitlines()[-1] for said in job.said())

@@ -216,10 +216,8 @@ def test_a_result_tells_what_each_rule_dropped(tmp_path):
 def metrics_line(positive, negative, pairs):
     loss = LossParts(jnp.float32(positive), jnp.float32(negative), jnp.int32(pairs))
     metrics = SegmentMetrics(loss, jnp.int32(20 * pairs), jnp.int32(8))
-    schedule = (0.1 * jnp.arange(10)).__getitem__
-    return rounds.metrics_line(
-        3, 8, Config(epochs=4), schedule, jnp.int32(8), metrics, 2.5
-    )
+    rate = jnp.float32(0.7)
+    return rounds.metrics_line(3, 8, Config(epochs=4), rate, jnp.int32(8), metrics, 2.5)
 
 
 def test_a_line_of_metrics():

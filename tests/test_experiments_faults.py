@@ -556,3 +556,17 @@ def test_each_fault_of_reading_is_found(fault, tmp_path, monkeypatch, capsys):
     failed = {key for key, n in result["files"][0]["held"].items() if n != 3}
     assert failed == {fault} and result["files"][0]["failed"] == ["eng", "dzo", "bad"]
     assert "failed: dzo" in out and "NO" in out
+
+
+def test_peaks_are_of_processes_with_one_allocator(tmp_path, monkeypatch):
+    """All trainings of a soak give back what they free, disturbed or not."""
+    seen = []
+
+    def training(flags, run, log, variables):
+        seen.append(variables)
+
+    monkeypatch.setattr(soak, "Training", training)
+    command = soak.Soak(tmp_path, [], 1.0, print)
+    for number in range(2):
+        command.start(tmp_path / "run_0", number)
+    assert seen == [soak._GIVE_BACK] * 2

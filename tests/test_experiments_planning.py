@@ -10,7 +10,7 @@ import pytest
 
 from experiments import planning, room
 from experiments.foreseeing import speed
-from experiments.foreseeing.text import size_of
+from experiments.foreseeing.text import Size, size_of
 from sgns_jax.config import Config
 from sgns_jax.corpus import load_corpus
 from sgns_jax.encoding import write_raw_ids
@@ -198,6 +198,16 @@ def test_the_plan_says_what_a_mesh_sends(text, tmp_path, monkeypatch, capsys):
     # Half of 64·16·(26 + 32) scores, twice; and those of a loss in 16 steps.
     assert f"  {'scores':<44}{'238 kB':>10}\n" in shown[MeshShape(1, 2)]
     assert f"  {'scores of losses':<44}{'14.8 kB':>10}\n" in shown[MeshShape(1, 2)]
+
+
+def test_words_that_are_left_out_send_nothing():
+    """Of as many tokens, in half a million of which training finds its centres."""
+    config, shape = Config(dim=100, replicas=2), MeshShape(2)
+    few, many = (
+        planning.sent_bytes(config, Size(10**6, 1000, raw, 5e5 / raw, ""), shape)
+        for raw in (10**6, 4 * 10**6)
+    )
+    assert few == pytest.approx(many) and few["merging replicas"] > 1
 
 
 def test_speed_is_that_of_the_records_and_elsewhere_unknown():

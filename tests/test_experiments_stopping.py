@@ -48,7 +48,7 @@ def lose_a_signal():
 
 def test_a_signal_that_python_dropped_is_kept_a_moment_later(capsys):
     """Without the traceback that Python prints of what it drops."""
-    end_raising = raise_signals()
+    hook, end_raising = sys.unraisablehook, raise_signals()
     try:
         lose_a_signal()
         with Stopping() as stopping:
@@ -58,7 +58,7 @@ def test_a_signal_that_python_dropped_is_kept_a_moment_later(capsys):
         assert stopping.asked is Terminated
     finally:
         end_raising()
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "" and sys.unraisablehook is hook
 
 
 def test_a_signal_that_python_dropped_is_raised_a_moment_later(monkeypatch, capsys):

@@ -12,8 +12,8 @@ import jax
 from experiments.stopping import ended_by_signals
 from sgns_jax.types import InputError
 
-#: A process that is not heard of for so long counts as gone. One whose connections
-#: break is known to be gone at once.
+#: A process that is not heard of for so long counts as gone. Most often its broken
+#: connections tell sooner.
 _HEARTBEAT_SECONDS = 30
 #: How long others are waited for: at the start, and at the end while the first one
 #: writes vectors and pictures.

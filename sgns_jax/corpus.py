@@ -91,12 +91,7 @@ def load_corpus(
         "lowercase": lowercase,
         "sentence_length": sentence_length,
     }
-    built_in = source in BUILT_IN
-    if built_in and team.index:
-        team.wait("made")  # by the first: two would write the same file
-    source, files = _files(source, on_progress)
-    if built_in and not team.index:
-        team.wait("made")
+    source, files = _files(source, on_progress, team)
     folder, key = Path(cache_dir).expanduser(), _key(files, settings)
     try:
         fields = corpus_cache.read_cache(folder, key) if team.index == 0 else None
@@ -164,10 +159,16 @@ def _open(folder: Path, fields: dict) -> Corpus:
     )
 
 
-def _files(source: str, on_progress=None) -> tuple[str, list[Path]]:
+def _files(
+    source: str, on_progress=None, team: parts.Team = parts.ALONE
+) -> tuple[str, list[Path]]:
     """The source as a path, made if it is built in, and its files."""
     if source in BUILT_IN:
+        if team.index:
+            team.wait("made")  # by the first: two would write the same file
         source = str(BUILT_IN[source](on_progress))
+        if not team.index:
+            team.wait("made")
     return source, [] if source == STDIN else source_files(source)
 
 

@@ -125,6 +125,20 @@ def test_the_first_makes_a_built_in_text(tmp_path, monkeypatch):
     assert len(made) == 1
 
 
+def test_devices_wait_for_nobody_who_reads(tmp_path):
+    """They give up after half a minute; a barrier comes before what they are asked."""
+    events = []
+
+    def first_says(number):
+        events.append("said")
+        return number
+
+    text = write(tmp_path / "text", [b"a b a b"])
+    team = parts.Team(0, 1, events.append, first_says)
+    load_corpus(text, tmp_path / "cache", min_count=1, team=team)
+    assert events[:2] == ["looked up", "said"]
+
+
 def test_what_a_team_encoded_is_opened_by_any(tmp_path, monkeypatch):
     text = write(tmp_path / "text", [b"a b a b", b"b a"])
 

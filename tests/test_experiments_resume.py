@@ -4,6 +4,7 @@ import dataclasses
 import json
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -116,6 +117,19 @@ def test_what_processes_find_is_compared(run, text, tmp_path, monkeypatch):  # n
     assert anew[0] == 0 and fingerprint == again[0] > 0 and none[0] == -1
     assert newest == (10, "newest checkpoint")
     assert sound == (10, "newest sound checkpoint")
+
+
+def test_what_is_told_of_a_round_is_awaited(run, text, tmp_path, monkeypatch):  # noqa: F811
+    """Else a process would wait for ever if another one is gone."""
+    awaited = []
+    monkeypatch.setattr(
+        processes, "await_all", lambda tree: awaited.extend(jax.tree.leaves(tree))
+    )
+    run(f"--corpus={text}", f"--workdir={tmp_path / 'w'}", *SMALL)
+    numbers = {float(leaf) for leaf in awaited if leaf.ndim == 0}
+    lines = (tmp_path / "w" / "metrics.jsonl").read_text().splitlines()
+    for line in map(json.loads, lines):
+        assert {line["learning_rate"], float(line["step"])} <= numbers
 
 
 def test_a_finished_run_can_be_scored_later(run, text, tmp_path):  # noqa: F811

@@ -17,7 +17,7 @@ from sgns_jax.text import STDIN, source_files, text_bytes
 from sgns_jax.types import InputError
 from sgns_jax.vocabulary import Vocabulary, load_vocabulary
 
-_FORMAT = 3  # counts up when the meaning of the cached files changes
+_FORMAT = 4  # counts up when the meaning of the cached files changes
 
 
 #: What a text may be encoded by; ``load_corpus`` says how.
@@ -40,6 +40,7 @@ class Corpus:
     dropped_by_min_count: int  #: words read that occur less often than ``min_count``
     dropped_by_max_vocabulary: int  #: the others that are not in ``tokens``
     sentences: int  #: sentences in ``tokens``
+    longest_sentence: int  #: words of the longest; 1: there is no pair to train on
     bytes_read: int  #: bytes of unpacked text, with one line end for each file
     replaced_bytes: int  #: how many U+FFFD stand for bytes that are not UTF-8
     fingerprint: str  #: hash of the text and the settings above

@@ -172,7 +172,7 @@ def write_ids(
     path: Path,
     sentence_length: int,
     on_progress: Callable[[int], None],
-) -> int:
+) -> tuple[int, int]:
     """Writes a text as ids of the vocabulary, with ``SENTENCE_END`` between sentences.
 
     Args:
@@ -183,9 +183,9 @@ def write_ids(
         on_progress: called with the bytes of ``raw.path`` that are done.
 
     Returns:
-        The number of sentences written.
+        The number of sentences written, and the words of the longest.
     """
-    sentences = 0
+    sentences = longest = words = 0  # words written of the last sentence
     unfinished = 0  # words of the last sentence seen so far
     held = np.array([], np.int32)  # a sentence end waits here until a word follows it
     with open(path, "wb") as file:
@@ -199,9 +199,12 @@ def write_ids(
             last = len(ids) - (ids[-1:] == SENTENCE_END).sum()
             file.write(ids[:last])
             held = ids[last:]
-            sentences += np.count_nonzero(ids[:last] == SENTENCE_END)
+            ends = np.flatnonzero(ids[:last] == SENTENCE_END)
+            lengths = np.diff(ends, prepend=-1 - words, append=last) - 1
+            longest, words = max(longest, int(lengths.max())), int(lengths[-1])
+            sentences += len(ends)
         wrote = file.tell() > 0
-    return int(sentences) + wrote
+    return sentences + wrote, longest
 
 
 def _kept_ids(

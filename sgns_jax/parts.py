@@ -86,7 +86,6 @@ def encode(
         _hashed(names, digests), split, part, lambda done: on_progress(done, total)
     )
     raw = encoding.save_raw(raw, part) if team.count > 1 else raw
-    about = {"digests": digests, "sentences": 0}
     team.wait("counted")
     if team.index == 0:
         everything = [encoding.load_raw(_part(folder, i)) for i in range(1, team.count)]
@@ -96,13 +95,14 @@ def encode(
     if team.index:
         fields, vocabulary = {}, load_vocabulary(folder / VOCABULARY)
     raw_bytes = raw.path.stat().st_size
-    about["sentences"] = encoding.write_ids(
+    sentences, longest = encoding.write_ids(
         raw,
         vocabulary,
         part / TOKENS,
         settings["sentence_length"],
         lambda done: on_progress(done, raw_bytes),
     )
+    about = {"digests": digests, "sentences": sentences, "longest_sentence": longest}
     (part / _ABOUT).write_text(json.dumps(about))
     team.wait("written")
     if team.index:
@@ -164,5 +164,6 @@ def _join(folder: Path, team: Team, settings: dict) -> dict[str, int | str]:
     os.replace(whole, folder / TOKENS)
     return {
         "sentences": sum(about["sentences"] for about in abouts),
+        "longest_sentence": max(about["longest_sentence"] for about in abouts),
         "fingerprint": digest.hexdigest()[:32],
     }

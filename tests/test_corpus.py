@@ -61,7 +61,9 @@ def test_a_small_text(source, tmp_path):
     assert loaded.tokens.tolist() == [0, 1, -1, 0, 2, -1, 0, 1, -1, 0, 2]
     assert loaded.tokens.dtype == np.int32 and isinstance(loaded.tokens, np.memmap)
     assert (loaded.raw_words, loaded.kept_words, loaded.sentences) == (11, 8, 4)
+    assert loaded.longest_sentence == 2
     assert (loaded.bytes_read, loaded.replaced_bytes) == (len(LINES) + 1, 0)
+    assert load_corpus(source, tmp_path / "cache", min_count=1).longest_sentence == 3
 
 
 PARTS = ["a ", "a ", "b ", "b ", "rare\u3000", "é\x00\t", "\n", "\n \n"]
@@ -106,6 +108,7 @@ def test_every_kept_word_is_written_once_in_order(
     assert loaded.raw_words == counts.total()
     assert loaded.kept_words == sum(kept.values()) == np.sum(loaded.tokens >= 0)
     assert loaded.sentences == len(want)
+    assert loaded.longest_sentence == max(map(len, want))
 
 
 def test_settings_reach_the_tokenizer_and_the_vocabulary(source, tmp_path):

@@ -121,7 +121,9 @@ def test_generations_change_nothing(
     assert loaded.vocabulary.words == want.vocabulary.words
     assert loaded.vocabulary.counts.tolist() == kept
     np.testing.assert_array_equal(loaded.tokens, want.tokens)
-    for name in ("sentences", "bytes_read", "replaced_bytes", "fingerprint"):
+    for name in (
+        "sentences", "longest_sentence", "bytes_read", "replaced_bytes", "fingerprint",
+    ):  # fmt: skip
         assert getattr(loaded, name) == getattr(want, name)
     # Every word read is kept or dropped, and counted once.
     assert loaded.raw_words == len(words)

@@ -92,7 +92,7 @@ def test_any_team_writes_the_bytes_of_one_process(
         assert corpus.vocabulary.words == want.vocabulary.words
         for name in (
             "raw_words", "kept_words", "dropped_by_min_count", "sentences",
-            "bytes_read", "replaced_bytes", "fingerprint",
+            "longest_sentence", "bytes_read", "replaced_bytes", "fingerprint",
         ):  # fmt: skip
             assert getattr(corpus, name) == getattr(want, name)
 

@@ -88,7 +88,7 @@ SCRIPT.define(
     "epochs | flops, commas between",
 )  # fmt: skip
 SCRIPT.define(
-    "Run", str, "eval_dir", "",
+    "Run", Path, "eval_dir", "",
     "Folder with word-pair files (*.tsv) and analogies (*.txt) to score the vectors "
     "with, as for experiments.train. Empty: none.",
     "a folder",

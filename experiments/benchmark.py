@@ -23,6 +23,7 @@ on after an interruption. Close other programs first.
 """
 
 import sys
+from pathlib import Path
 
 import jax
 from absl.flags import FlagValues
@@ -60,7 +61,7 @@ SCRIPT.define(
     "whole numbers >= 1, commas between; or empty",
 )  # fmt: skip
 SCRIPT.define(
-    "Run", str, "eval_dir", "",
+    "Run", Path, "eval_dir", "",
     "Folder with the measures of quality: wordsim353.tsv, men3000.tsv, simlex999.tsv "
     "(word, word, score) and questions-words.txt (analogies). Empty: none.",
     "a folder",

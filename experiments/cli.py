@@ -5,10 +5,13 @@ described once.
 """
 
 import dataclasses
+import os
+import re
 import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from absl import flags
@@ -18,19 +21,44 @@ from experiments import processes, stopping
 from sgns_jax.config import Config, Setting
 from sgns_jax.types import InputError
 
+
+class _PathParser(flags.ArgumentParser):
+    """A path of this machine. ``~`` is the home folder, also where no shell says so."""
+
+    def parse(self, argument: str) -> str:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", argument):
+            raise ValueError(
+                "this is an address, and files of this machine are read and written "
+                "alone; give a path, and mount or copy what lies elsewhere"
+            )
+        path = os.path.expanduser(argument)
+        if path.startswith("~"):
+            raise ValueError(
+                f"{path.split('/')[0]} is nobody's home folder; write ./{path} for a "
+                "name that begins so"
+            )
+        return path
+
+
+def _define_path(name: str, default: str, meaning: str, flag_values: FlagValues):
+    flags.DEFINE(_PathParser(), name, default, meaning, flag_values=flag_values)
+
+
 _DEFINE = {
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
     bool: flags.DEFINE_boolean,
+    Path: _define_path,
 }
+_PATHS = ("corpus",)  #: settings of ``Config`` that may be paths
 
 
 class Flag(NamedTuple):
     """A line of the help page."""
 
     group: str
-    kind: type
+    kind: type  #: a key of ``_DEFINE``; the value of a ``Path`` is a string
     name: str
     default: object
     meaning: str
@@ -47,13 +75,13 @@ class Script:
 
     def __init__(self, about: str, again: str = "begins anew"):
         self._about, self._again = about, again
-        self._page: list[Flag] = []
+        self.flags: list[Flag] = []
 
     def define(
         self, group: str, kind: type, name: str, default, meaning: str, needs: str
     ) -> None:
         """Adds a flag, and its line on the help page."""
-        self._page.append(Flag(group, kind, name, default, meaning, needs))
+        self.flags.append(Flag(group, kind, name, default, meaning, needs))
 
     def define_workdir(self, default: str) -> None:
         """Adds ``--workdir``, the folder that the script writes into."""
@@ -61,7 +89,7 @@ class Script:
             "Folder for results; made if missing.",
             "a folder one may write to",
         )
-        self.define("Run", str, "workdir", default, meaning, needs)
+        self.define("Run", Path, "workdir", default, meaning, needs)
 
     def define_config(self, names: Iterable[str] | None = None) -> None:
         """Adds a flag for each setting of ``Config``, or for the named ones."""
@@ -69,7 +97,7 @@ class Script:
             if names is None or field.name in names:
                 setting: Setting = field.metadata["setting"]
                 about = setting.meaning, setting.needs
-                kind = kind_of(field)
+                kind = Path if field.name in _PATHS else kind_of(field)
                 self.define(setting.group, kind, field.name, field.default, *about)
 
     def run(self, main: Callable[[FlagValues], int | None]) -> None:
@@ -78,8 +106,11 @@ class Script:
         What the user can mend ends in one line on the standard error and status 2; a
         fault of ours keeps its traceback. A signal to stop ends in a line, too, and
         the status that shells expect of it; what ends as another process of the job is
-        gone has status 75, "try again".
+        gone has status 75, "try again". What a terminal cannot show is written as
+        escapes.
         """
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="backslashreplace")
         if {"--help", "-h", "-help"} & set(sys.argv[1:]):
             print(self.help_page())
             sys.exit(0)
@@ -104,7 +135,7 @@ class Script:
 
     def _parse(self) -> FlagValues:
         values = FlagValues()
-        for flag in self._page:
+        for flag in self.flags:
             define = _DEFINE[flag.kind]
             define(flag.name, flag.default, flag.meaning, flag_values=values)
         rest = values(sys.argv)[1:]
@@ -118,9 +149,9 @@ class Script:
     def help_page(self) -> str:
         """What ``--help`` prints: flags by group, each with range and default."""
         lines = [self._about.strip(), ""]
-        for group in dict.fromkeys(flag.group for flag in self._page):
+        for group in dict.fromkeys(flag.group for flag in self.flags):
             lines += [group, "-" * len(group)]
-            for flag in (flag for flag in self._page if flag.group == group):
+            for flag in (flag for flag in self.flags if flag.group == group):
                 default = _shown(flag.default)
                 lines.append(f"  --{flag.name}={default}   [{flag.needs}]")
                 lines += textwrap.wrap(

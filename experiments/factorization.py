@@ -38,6 +38,7 @@ and if s* is PMI − log K to rounding where it should be.
 import time
 from functools import partial
 from itertools import product
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -75,7 +76,7 @@ PICTURE = "factorization.png"
 LARGEST_VOCABULARY = 25  # gradients of all pairs at once: V⁴ numbers a setting
 SCRIPT = cli.Script(__doc__)
 SCRIPT.define(
-    "Text", str, "corpus", "",
+    "Text", Path, "corpus", "",
     "A small text, a sentence a line, to use instead of the built-in one; its "
     f"{LARGEST_VOCABULARY} most frequent words are kept.",
     "a path; empty: built-in",

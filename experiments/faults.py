@@ -86,7 +86,7 @@ SCRIPT.define(
     "> 0",
 )  # fmt: skip
 SCRIPT.define(
-    "Cost, texts", str, "corpus", "pydoc", "As that of experiments.train.",
+    "Cost, texts", Path, "corpus", "pydoc", "As that of experiments.train.",
     "a text; several for texts",
 )  # fmt: skip
 SCRIPT.define("Cost, texts", int, "epochs", 10, "Of cost.", ">= 1")

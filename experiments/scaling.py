@@ -67,9 +67,11 @@ SCRIPT.define(
     "steps of a GPU; 1: none.",
     ">= 1",
 )  # fmt: skip
-SCRIPT.define("Sync", str, "corpus", "pydoc", "As that of experiments.train.", "a text")
 SCRIPT.define(
-    "Sync", str, "eval_dir", "",
+    "Sync", Path, "corpus", "pydoc", "As that of experiments.train.", "a text"
+)
+SCRIPT.define(
+    "Sync", Path, "eval_dir", "",
     "Word pairs and analogies to score the vectors with, as that of experiments.train. "
     "Empty: only the loss is compared.",
     "a folder",

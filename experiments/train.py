@@ -35,13 +35,13 @@ from sgns_jax.vectors import WordVectors
 SCRIPT = cli.Script(__doc__, again="goes on from the last checkpoint")
 SCRIPT.define_config()
 SCRIPT.define(
-    "Run", str, "workdir", "",
+    "Run", Path, "workdir", "",
     "Folder for results; made if missing. Empty: runs/ and the corpus's name. The "
     "same command on the same folder goes on where it stopped.",
     "a folder one may write to",
 )  # fmt: skip
 SCRIPT.define(
-    "Run", str, "eval_dir", "",
+    "Run", Path, "eval_dir", "",
     "Folder with word-pair files (*.tsv: word, word, score) and analogies in Google's "
     "format (*.txt) to score the vectors with. Empty: none.",
     "a folder",

@@ -25,11 +25,20 @@ class Workdir:
     Of many processes that train one model, all read it and the first one writes.
 
     Raises:
-      InputError: at construction, if the folder cannot be made or written to.
+      InputError: at construction, if the folder cannot be made or written to, or its
+        name is no UTF-8, which Orbax needs.
     """
 
     def __init__(self, folder: str):
         self._folder = Path(folder)
+        try:
+            str(self._folder.absolute()).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"the work folder {str(self._folder.absolute())!r} has a name that is "
+                "no UTF-8, so that checkpoints cannot be written there; give another "
+                "--workdir"
+            ) from None
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._folder):

@@ -1,0 +1,90 @@
+"""What every script shares: paths that are meant, terminals of any encoding."""
+
+import importlib
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import cli
+from experiments.workdir import Workdir
+from sgns_jax.types import InputError
+
+FOLDER = Path(cli.__file__).parent
+SCRIPTS = sorted(
+    path.stem
+    for path in FOLDER.glob("*.py")
+    if "SCRIPT = cli.Script(" in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Runs a script with a path flag: (exit status, values seen, standard error)."""
+    script, seen = cli.Script("About"), []
+    script.define_workdir("runs/x")
+    script.define_config(["corpus", "dim"])
+
+    def call(*arguments):
+        seen.clear()
+        monkeypatch.setattr(sys, "argv", ["script", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            script.run(seen.append)
+        return stop.value.code or 0, seen, capsys.readouterr().err
+
+    return call
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_flag_that_takes_a_path_is_known_as_one(name):
+    script = importlib.import_module(f"experiments.{name}").SCRIPT
+    kinds = {flag.name: flag.kind for flag in script.flags}
+    paths = {"workdir", "corpus", "eval_dir"} & set(kinds)
+    assert "workdir" in paths
+    assert {kinds[name] for name in paths} == {Path}
+    others = [f for f in script.flags if f.kind is str and f.name not in paths]
+    assert not [f for f in others if {"folder", "path"} & set(f.needs.split())]
+
+
+def test_the_home_folder_is_meant_by_a_tilde(run, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    status, (values,), _ = run("--workdir=~/runs/a", "--corpus=~/texts/*.gz")
+    assert status == 0
+    assert (values.workdir, values.corpus) == ("/home/me/runs/a", "/home/me/texts/*.gz")
+    _, (values,), _ = run("--workdir=./~", "--corpus=-")
+    assert (values.workdir, values.corpus) == ("./~", "-")
+    assert run()[1][0].workdir == "runs/x"
+
+
+@pytest.mark.parametrize("flag", ["workdir", "corpus"])
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("s3://bucket/run1", "this is an address"),
+        ("file:///tmp/x", "this is an address"),
+        ("~nobody-at-all/x", "~nobody-at-all is nobody's home folder"),
+    ],
+)
+def test_what_is_no_path_of_this_machine_is_refused_at_once(run, flag, path, says):
+    status, seen, err = run(f"--{flag}={path}")
+    assert (status, seen) == (2, [])
+    assert f"flag --{flag}={path}: {says}" in err and len(err.splitlines()) == 1
+
+
+def test_a_folder_that_orbax_cannot_name_is_refused(tmp_path):
+    name = bytes(tmp_path / "caf") + b"\xe9"
+    with pytest.raises(InputError, match=r"caf\\udce9' has a name that is no UTF-8"):
+        Workdir(name.decode(errors="surrogateescape"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_terminal_that_cannot_show_a_word_is_shown_escapes(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "argv", ["script"])
+    with pytest.raises(SystemExit) as stop:
+        cli.Script("About").run(lambda flags: print("дом 中 …"))
+    terminal.flush()
+    assert not stop.value.code
+    assert terminal.buffer.getvalue() == rb"\u0434\u043e\u043c \u4e2d \u2026" + b"\n"

@@ -6,12 +6,13 @@ shown as ``\\xNN``.
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sgns_jax.types import InputError
 from sgns_jax.vector_files import file_format, replacing
@@ -30,30 +31,38 @@ class WordVectors:
     """Words and their vectors, row by row.
 
     Args:
-      words: V different, non-empty words, most frequent first.
-      matrix: (V, D) finite numbers; kept as float32.
+      words: V different, non-empty strings, most frequent first.
+      matrix: (V, D) finite numbers; kept as float32 and read-only, so that what is
+        computed from it stays true. An array that can be written to is copied.
 
     Raises:
-      InputError: the two do not fit together, or a value is not finite.
+      InputError: the two do not fit together, a word is no string, or a value is not
+        finite.
     """
 
     words: tuple[str, ...]
     matrix: np.ndarray
 
-    def __post_init__(self):
-        words = tuple(self.words)
-        matrix = np.asarray(self.matrix)
+    def __init__(self, words: Iterable[str], matrix: ArrayLike) -> None:
+        words = tuple(words)
+        for row, word in enumerate(words, 1):
+            if not isinstance(word, str):
+                raise InputError(
+                    f"word {row} is {word!r}, which is no string; give str(word) for "
+                    "each word"
+                )
+        matrix = np.asarray(matrix)
         if not np.can_cast(matrix.dtype, np.float32, "same_kind"):
             raise InputError(f"the matrix must hold real numbers, got {matrix.dtype}")
         with np.errstate(over="ignore"):  # too large for float32: caught as inf below
-            matrix = matrix.astype(np.float32, copy=False)
+            matrix = matrix.astype(np.float32, copy=matrix.flags.writeable)
         if matrix.ndim != 2 or 0 in matrix.shape or len(matrix) != len(words):
             raise InputError(
                 f"need one row of at least one number for each word, got {len(words)} "
                 f"words and a matrix of shape {matrix.shape}"
             )
         object.__setattr__(self, "words", words)
-        object.__setattr__(self, "matrix", matrix)
+        object.__setattr__(self, "matrix", _read_only(matrix))
         if "" in self._rows:
             raise InputError(f"word {self._rows[''] + 1} is empty; give it a name")
         if len(self._rows) < len(words):
@@ -70,12 +79,13 @@ class WordVectors:
 
     @cached_property
     def normalized(self) -> np.ndarray:
-        """(V, D) rows of length 1; a zero row stays zero."""
+        """(V, D) rows of length 1, read-only; a zero row stays zero."""
         # float64: squares of float32 numbers neither overflow nor vanish in it
         squares = np.einsum("vd,vd->v", self.matrix, self.matrix, dtype=np.float64)
         lengths = np.sqrt(np.where(squares > 0, squares, 1.0))[:, None]
         unit = np.empty_like(self.matrix)
-        return np.divide(self.matrix, lengths, out=unit, casting="same_kind")
+        np.divide(self.matrix, lengths, out=unit, casting="same_kind")
+        return _read_only(unit)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -87,7 +97,7 @@ class WordVectors:
         return word in self._rows
 
     def __getitem__(self, word: str) -> np.ndarray:
-        """The (D,) vector of a word; UnknownWordError if there is none."""
+        """The (D,) vector of a word, read-only; UnknownWordError if there is none."""
         return self.matrix[self.index(word)]
 
     def index(self, word: str) -> int:
@@ -191,11 +201,15 @@ class WordVectors:
         with open(path, "rb") as file:
             try:
                 words, matrix = read(file)
-                return cls(
-                    tuple(w.decode(errors="backslashreplace") for w in words), matrix
-                )
+                words = [word.decode(errors="backslashreplace") for word in words]
+                return cls(words, _read_only(matrix))
             except InputError as error:
                 raise InputError(f"{path}: {error}") from None
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
 
 
 def _unknown(word: object, words: tuple[str, ...]) -> str:

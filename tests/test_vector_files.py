@@ -191,9 +191,7 @@ def write_npz(path, shape="(1, 2)", descr="<f4", method=zipfile.ZIP_STORED):
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_reads_npz_packed_or_not(method, tmp_path):
     write_npz(tmp_path / "v.npz", method=method)
-    vectors = WordVectors.load(tmp_path / "v.npz")
-    assert_same(vectors, WordVectors(("a",), [[1.0, 2.0]]))
-    vectors.matrix[0] = 0  # a copy of one's own, as from the other formats
+    assert_same(WordVectors.load(tmp_path / "v.npz"), WordVectors(("a",), [[1.0, 2.0]]))
 
 
 def refused_at_no_cost(path):

@@ -146,6 +146,8 @@ def test_refuses_bad_queries(royal):
         (("a", "b", "b"), np.ones((3, 2)), "word 'b' appears twice"),
         (("a", "b"), [[1.0], [math.nan]], "the vector of 'b' is not finite"),
         (("a",), [[1e300]], "the vector of 'a' is not finite"),
+        ((10, 20), np.eye(2), r"word 1 is 10, which is no string; give str\(word\)"),
+        (("a", b"b"), np.eye(2), "word 2 is b'b', which is no string"),
         (("a",), [["x"]], "must hold real numbers"),
         (("a",), [[1j]], "must hold real numbers"),
     ],
@@ -153,3 +155,22 @@ def test_refuses_bad_queries(royal):
 def test_refuses_words_and_rows_that_do_not_fit(words, matrix, message):
     with pytest.raises(InputError, match=message):
         WordVectors(words, matrix)
+
+
+def test_what_becomes_of_the_callers_array_changes_nothing():
+    for given in (np.eye(2, dtype=np.float32), np.eye(2)):
+        vectors = WordVectors(("a", "b"), given)
+        given[1] = [1, 0]  # would make b the same as a
+        assert vectors["b"].tolist() == [0, 1] and vectors.similarity("a", "b") == 0
+
+
+def test_no_array_can_be_changed_behind_what_is_computed_from_it(royal):
+    for array in (royal.matrix, royal.normalized, royal["king"]):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+
+
+def test_an_array_that_nobody_writes_to_is_not_copied():
+    matrix = np.eye(2, dtype=np.float32)
+    matrix.flags.writeable = False
+    assert WordVectors(("a", "b"), matrix).matrix is matrix

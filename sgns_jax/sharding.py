@@ -172,6 +172,7 @@ def on_host(table: jax.Array) -> np.ndarray:
         part = process_allgather(table[start : start + _ROWS_AT_ONCE], tiled=True)
         if jax.process_index() == 0:
             whole[start : start + _ROWS_AT_ONCE] = part
+    whole.flags.writeable = False  # as JAX's own; WordVectors need not copy it
     return whole
 
 

@@ -158,9 +158,9 @@ def test_refuses_words_and_rows_that_do_not_fit(words, matrix, message):
 
 
 def test_what_becomes_of_the_callers_array_changes_nothing():
-    for given in (np.eye(2, dtype=np.float32), np.eye(2)):
-        vectors = WordVectors(("a", "b"), given)
-        given[1] = [1, 0]  # would make b the same as a
+    for mine in (np.eye(2, dtype=np.float32), np.eye(2)):
+        vectors = WordVectors(("a", "b"), mine)
+        mine[1] = [1, 0]  # would make b the same as a
         assert vectors["b"].tolist() == [0, 1] and vectors.similarity("a", "b") == 0
 
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: command, commit, machine, versions."""
+"""Where a result comes from: command, commit, source files, machine, versions."""
 
 import importlib.metadata
 import os
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import jax
 
+from experiments.sources import sources
+
 _PACKAGES = (
     "jax jaxlib optax flax orbax-checkpoint numpy scipy pyarrow mpmath sympy".split()
 )
@@ -21,6 +23,7 @@ def provenance(script: str) -> dict:
     return {
         "command": shlex.join(["python", "-m", f"experiments.{script}", *sys.argv[1:]]),
         "commit": _commit(),
+        "sources": sources(script),
         "device": device(),
         "machine": _machine(),
         "python": platform.python_version(),

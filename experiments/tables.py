@@ -1,326 +1,82 @@
-"""Question: do the READMEs say what the result files say?
+"""Question: do the READMEs say what the result files say, and is it still so?
 
     python -m experiments.tables
+    python -m experiments.tables --check
 
 Rewrites each passage between ``<!-- from results: NAME -->`` and ``<!-- end -->`` in
 README.md and experiments/README.md from the files in experiments/results, so that no
-number is typed by hand. A test fails while a README differs from its results.
+number is typed by hand. Below each stands the commit that its results were recorded at,
+and whether the code that they rest on has changed since. A test fails while a README
+differs from what this command would write.
 """
 
 import json
 import re
-import textwrap
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from absl.flags import FlagValues
 
-from experiments import cli, fuzz, sessions, side_by_side
-from experiments.ablating import statistics
-from experiments.ablating import summary as ablation_summary
-from experiments.benchmarking import tables as benchmark_tables
-from experiments.faulting import report as faults_report
-from experiments.profiling import tables as profile_tables
-from experiments.report import neighbour_table
-from experiments.spreading import report as spreading_report
-from experiments.sweeping import report as sweep_report
+from experiments import cli, sources
+from experiments.passages import PASSAGES
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "experiments/README.md")
 _PASSAGE = re.compile(r"(<!-- from results: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
+SCRIPT = cli.Script(__doc__)
+SCRIPT.define(
+    "Run", bool, "check", False,
+    "Write nothing; name each result whose code has changed since it was recorded, the "
+    "command that records it again, and the files that changed. The status is 1 if "
+    "there is one.",
+    "true | false",
+)  # fmt: skip
 
-def main(flags: FlagValues) -> None:
+
+def main(flags: FlagValues) -> int | None:
+    if flags.check:
+        lines = list(stale())
+        print("\n".join(lines) or "every result was made by the code as it is")
+        return 1 if lines else 0
     for name in PAGES:
         page = ROOT / name
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
         print(f"{name}: up to date")
 
 
+def stale() -> Iterator[str]:
+    """A line for each result whose code has changed since."""
+    for path in sorted((ROOT / "experiments" / "results").glob("*.json")):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        if files := sources.changed(run, ROOT):
+            yield f"{path.name}: {run['command']} (changed: {', '.join(files)})"
+
+
 def filled(page: str) -> str:
     """The page with every passage made anew."""
-    return _PASSAGE.sub(lambda m: f"{m[1]}{PASSAGES[m[2]]()}\n{m[3]}", page)
+    return _PASSAGE.sub(lambda m: f"{m[1]}{_passage(m[2])}\n{m[3]}", page)
 
 
-def _results(pattern: str) -> list[dict]:
+def _passage(name: str) -> str:
+    """What results say, and which code said it."""
+    text, *patterns = PASSAGES[name]
+    groups = [results(pattern) for pattern in patterns]
+    return f"{text(*groups)}\n\n{_recorded(sum(groups, []))}"
+
+
+def results(pattern: str) -> list[dict]:
+    """The result files whose names match, in their order."""
     paths = sorted((ROOT / "experiments" / "results").glob(pattern))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def first_run() -> str:
-    """What the command without flags takes and shows."""
-    (run,) = _results("train_pydoc.json")
-    times = (
-        f"On {run['machine']}: {run['reading_seconds']:.0f} s to read the "
-        f"documentation ({run['raw_words'] / 1e6:.1f} million words) the first time, "
-        f"{run['compile_seconds']:.0f} s to compile, {run['train_seconds']:.0f} s to "
-        f"train ({run['words_per_second'] / 1e6:.1f} million words/s)."
-    )
-    neighbours = neighbour_table(run["neighbours"])
-    return f"{textwrap.fill(times, 88)}\n\n```\n{neighbours}\n```"
+def _recorded(runs: list[dict]) -> str:
+    commits = dict.fromkeys(run["commit"][:7] for run in runs)
+    is_old = any(sources.changed(run, ROOT) for run in runs)
+    since = "; code changed since" if is_old else ""
+    return f"Recorded at {', '.join(commits)}{since}."
 
-
-def reading() -> str:
-    """How long 100 MB of plain text take to become ids on disk."""
-    (run,) = _results("read_enwiki15_plain.json")
-    return (
-        f"{run['raw_words'] / 1e6:.1f} million words in {run['reading_seconds']:.1f} s "
-        f"({run['machine']})."
-    )
-
-
-def sweep() -> str:
-    """Speed against the sizes of the model, as the commands print it."""
-    return "\n\n".join(
-        _printed(sweep_report.tables(run)) for run in _results("sweep*.json")
-    )
-
-
-def ablation() -> str:
-    """The answer on K and the noise exponent for words, as the command prints it."""
-    (run,) = _results("ablation_enwiki15.json")
-    shown = "mrr_uniform_calibrated", "men3000", "simlex999", "questions-words"
-    return _printed(ablation_summary.table(run, shown))
-
-
-def ablation_by_default() -> str:
-    """What the command without flags takes."""
-    (run,) = _results("ablation_pydoc.json")
-    return textwrap.fill(
-        f"On {run['machine']}: {len(run['models'])} models in "
-        f"{run['total_seconds'] / 60:.0f} minutes.",
-        88,
-    )
-
-
-def ablation_of_sharing() -> str:
-    """K where pairs share noise words and where each has its own, a row a point."""
-    (run,) = _results("ablation_sharing.json")
-    names = statistics.headlines(run)
-    titles = " | ".join(run["measures"][name]["title"] for name in names)
-    rows = [f"| noise words | K | {titles} |", "| --- " * (2 + len(names)) + "|"]
-    for cells in zip(*(statistics.group(run, n, "epochs") for n in names), strict=True):
-        point = cells[0]["settings"]
-        shown = (
-            f"{cell['mean']:.4f} ± {statistics.half_width(cell):.4f} {cell['verdict']}"
-            for cell in cells
-        )
-        mode, K = point["negatives_mode"], point["negatives"]
-        rows.append(f"| {mode} | {K} | {' | '.join(map(str.strip, shown))} |")
-    head, points = rows[:2], sorted(rows[2:], key=lambda row: "independent" in row)
-    return "\n".join([*head, *points])
-
-
-def ablation_of_items() -> str:
-    """The same for items of sessions, and the ceiling that their law sets."""
-    (run,), (made,) = _results("ablation_sessions.json"), _results("sessions.json")
-    shown = "hit10_cosine", "hit10_score", "hit10_score_tail"
-    return _printed(f"{sessions.summary(made)}\n\n{ablation_summary.table(run, shown)}")
-
-
-def _printed(text: str) -> str:
-    return f"```\n{text}\n```"
-
-
-_SCORES = "WordSim-353 | MEN | SimLex-999 | analogies |"
-_FORMS = "{:.3f}", "{:.3f}", "{:.3f}", "{:.1f}"
-
-
-def quality() -> str:
-    """Speed and scores of the recorded runs on enwiki15, a row a seed."""
-    rows = [f"| seed | words/s | memory | {_SCORES}", "| --- " * 7 + "|"]
-    for run in _results("train_enwiki15_seed*.json"):
-        scores = map(str.format, _FORMS, _scores(run))
-        rows.append(
-            f"| {run['seed']} | {run['words_per_second'] / 1e6:.2f} M "
-            f"| {run['peak_memory_bytes'] / 1e9:.2f} GB | {' | '.join(scores)} % |"
-        )
-    return "\n".join(rows)
-
-
-def variants() -> str:
-    """Mean scores over seeds ± their standard deviation, a row a configuration."""
-    rows = [f"| changed | {_SCORES}", "| --- " * 5 + "|"]
-    usual = _by_settings("train_enwiki15_seed*.json")
-    (defaults,) = usual
-    for settings, runs in (usual | _by_settings("train_enwiki15_with_*.json")).items():
-        given = dict(settings)
-        changed = [
-            f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
-            for name, value in given.items()
-            if value != dict(defaults)[name]
-        ]
-        scores = [_scores(run) for run in runs]
-        mean, spread = np.mean(scores, axis=0), np.std(scores, axis=0, ddof=1)
-        cells = (
-            f"{form.format(m)} ± {form.format(s)}"
-            for form, m, s in zip(_FORMS, mean, spread, strict=True)
-        )
-        rows.append(f"| {', '.join(changed) or 'nothing'} | {' | '.join(cells)} % |")
-    return "\n".join(rows)
-
-
-def _by_settings(pattern: str) -> dict[tuple, list[dict]]:
-    """Runs that differ in nothing but the seed, together."""
-    groups = {}
-    for run in _results(pattern):
-        settings = {k: v for k, v in run["configuration"].items() if k != "seed"}
-        groups.setdefault(tuple(settings.items()), []).append(run)
-    return groups
-
-
-def _scores(run: dict) -> tuple[float, ...]:
-    """WordSim-353, MEN, SimLex-999, and analogies in percent."""
-    score = {s["name"]: s for s in run["evaluation"]}
-    similarity = (score[name]["rho"] for name in ("wordsim353", "men3000", "simlex999"))
-    return *similarity, 100 * score["questions-words"]["total"]["accuracy"]
-
-
-def gradient() -> str:
-    """The laboratory's largest errors, a row a quantity."""
-    (run,) = _results("gradient_check.json")
-    worst = {(c["quantity"], c["dtype"], c["against"]): c for c in run["worst"]}
-    verdict = "all hold" if run["all_hold"] else "NOT all hold"
-    columns = [
-        ("float64", "jax.grad", "error"),
-        ("float64", "50 digits", "error"),
-        ("float64", "50 digits", "bound"),
-        ("float32", "50 digits", "ulps"),
-        ("bfloat16", "50 digits", "ulps"),
-        ("float16", "50 digits", "ulps"),
-    ]
-    rows = [
-        "| gradient of | float64: jax.grad | 50 digits | its bound "
-        "| float32, ulp | bfloat16, ulp | float16, ulp |",
-        "| --- " * 7 + "|",
-    ]
-    for quantity in dict.fromkeys(
-        q for q, _, against in worst if against == "jax.grad"
-    ):
-        cells = []
-        for dtype, against, part in columns:
-            one = worst.get((quantity, dtype, against))
-            form = ".1f" if part == "ulps" else ".1e"
-            cells.append(format(one[part], form) if one else "")
-        rows.append(f"| {quantity} | {' | '.join(cells)} |")
-    return (
-        f"{run['comparisons']:,} comparisons in {run['total_seconds']:.0f} s "
-        f"({run['machine']}): {verdict}.\n\n" + "\n".join(rows)
-    )
-
-
-def mutants() -> str:
-    """Which wrong derivation is caught by what, and how large its error is."""
-    (run,) = _results("mutants.json")
-    rows = ["| mutant | what is wrong | caught by | error, bound |", "| --- " * 4 + "|"]
-    for one in run["mutants"]:
-        clearest = one["clearest"]
-        by = ", ".join(name.removesuffix(" keep") for name in one["caught_by"])
-        rows.append(
-            f"| {one['mutant']} | {one['about']} | {by} | "
-            f"{clearest['error']:.1e}, {clearest['bound']:.0e} "
-            f"({clearest['quantity'].removesuffix(' keep')}) |"
-        )
-    caught = sum(bool(one["caught_by"]) for one in run["mutants"])
-    return "\n".join(rows) + f"\n\n{caught} of {len(run['mutants'])} caught."
-
-
-def walkthrough() -> str:
-    """The article's numbers, the right ones, and the verdict."""
-    (run,) = _results("walkthrough.json")
-    rows = ["| quantity | the article | right | verdict | cause |", "| --- " * 5 + "|"]
-    for one in run["rows"]:
-        right = [
-            x if x.startswith("[") else f"{float(x):.6f}" for x in one["fifty_digits"]
-        ]
-        name = f"{one['quantity']}, {one['iteration']}"
-        rows.append(
-            f"| {name if one['iteration'] else one['quantity']} "
-            f"| {', '.join(one['article']) or 'nothing'} | {', '.join(right)} "
-            f"| {one['verdict'] or ''} | {one['cause'] or ''} |"
-        )
-    return "\n".join(rows)
-
-
-def estimator() -> str:
-    """Every check of the estimator's statistics, and what its variance says."""
-    (run,) = _results("estimator.json")
-    rows = ["| check | measured | bound | holds |", "| --- " * 4 + "|"]
-    for one in run["checks"]:
-        section = one["section"].split(":")[0].split(",")[0]
-        holds = "yes" if one["holds"] else "NO"
-        rows.append(
-            f"| {section}: {one['what'].strip()} | {one['measured']:.2g} "
-            f"| {one['relation']} {one['bound']:.2g} | {holds} |".replace("|z|", "z")
-        )
-    settings = run["configuration"]
-    K, C = settings["negatives"], settings["block_size"]
-    return "\n".join(rows) + (
-        f"\n\nAt vectors of one epoch of {settings['corpus']}, "
-        f"{run['equal_noise_words']:.0f} noise words shared by a block of {C} centres "
-        f"have the variance of K = {K} words for each of its "
-        f"{run['pairs_of_the_block']} pairs."
-    )
-
-
-def factorization() -> str:
-    """How near training comes to s*, a row a setting."""
-    (run,) = _results("factorization.json")
-    rows = [
-        "| rule | α | K | iterations to 1e-4 | largest error of s "
-        "| largest score of an unseen pair |",
-        "| --- " * 6 + "|",
-    ]
-    for one in run["rows"]:
-        rows.append(
-            f"| {one['collisions']} | {one['noise_exponent']:g} | {one['negatives']} "
-            f"| {one['iterations_to_bound'] or 'never'} | {one['largest_error']:.1e} "
-            f"| {one['largest_unseen_score']:.1f} |"
-        )
-    pmi = run["pmi"]
-    return "\n".join(rows) + (
-        "\n\nWhere context counts make the noise and α = 1, s\\* is PMI − log K: "
-        f"they differ by {pmi['difference']:.0e} (rounding allows {pmi['bound']:.0e})."
-    )
-
-
-def as_printed(name: str, table: Callable[[dict], str]) -> Callable[[], str]:
-    """A passage that is what a command prints of its one result file."""
-
-    def passage():
-        (run,) = _results(name)
-        return _printed(table(run))
-
-    return passage
-
-
-PASSAGES = {
-    "any_text": as_printed("faults_texts.json", faults_report.texts),
-    "benchmark": as_printed("benchmark.json", benchmark_tables.table),
-    "checkpoint_cost": as_printed("faults_cost.json", faults_report.cost),
-    "large_text": as_printed("faults_large.json", faults_report.large),
-    "fuzzing": as_printed("fuzz.json", lambda run: fuzz.report(run["runs"])),
-    "many_models": as_printed("side_by_side.json", side_by_side.table),
-    "soak": as_printed("faults_soak.json", faults_report.soak),
-    "scaling": as_printed("scaling.json", spreading_report.speed),
-    "scaling_sync": as_printed("scaling_sync.json", spreading_report.sync),
-    "profile": as_printed("profile.json", profile_tables.table),
-    "ablation": ablation,
-    "ablation_by_default": ablation_by_default,
-    "ablation_of_items": ablation_of_items,
-    "ablation_of_sharing": ablation_of_sharing,
-    "estimator": estimator,
-    "factorization": factorization,
-    "gradient": gradient,
-    "mutants": mutants,
-    "walkthrough": walkthrough,
-    "first_run": first_run,
-    "reading": reading,
-    "sweep": sweep,
-    "quality": quality,
-    "variants": variants,
-}
 
 if __name__ == "__main__":
-    cli.Script(__doc__).run(main)
+    SCRIPT.run(main)

@@ -1,16 +1,21 @@
 """The READMEs hold the numbers of the result files, and no others are kept."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from experiments import tables
+from experiments import passages, tables
+from experiments.sources import sources
 
 
 @pytest.mark.parametrize("page", tables.PAGES)
 def test_readmes_are_up_to_date(page):
     text = (tables.ROOT / page).read_text(encoding="utf-8")
-    assert tables.filled(text) == text, "run python -m experiments.tables"
+    assert tables.filled(text) == text, (
+        "run python -m experiments.tables: a passage, its result or the code that the "
+        "result rests on has changed"
+    )
     assert "<!-- from results: quality -->" in text
 
 
@@ -19,6 +24,7 @@ def record(tmp_path, monkeypatch):
     """``record(name, seed, score, **settings)`` writes the result of a run."""
     results = tmp_path / "experiments" / "results"
     results.mkdir(parents=True)
+    (tmp_path / "experiments" / "train.py").write_text("rate = 0.1\n")
     monkeypatch.setattr(tables, "ROOT", tmp_path)
 
     def write(name, seed, score, **settings):
@@ -27,6 +33,9 @@ def record(tmp_path, monkeypatch):
             for name in ("wordsim353", "men3000", "simlex999")
         ] + [{"name": "questions-words", "total": {"accuracy": score / 2}}]
         run = {
+            "command": f"python -m experiments.train --seed={seed}",
+            "commit": f"{seed}0123456789",
+            "sources": sources("train", tmp_path),
             "seed": seed,
             "words_per_second": 1.25e6,
             "peak_memory_bytes": 9e8,
@@ -50,7 +59,8 @@ def test_variants_are_means_over_seeds(record):
     for seed, score in enumerate((0.5, 0.6)):
         record(f"seed{seed}", seed, score, rate=0.1, kind="a")
         record(f"with_x_seed{seed}", seed, score / 2, rate=0.25, kind="b")
-    rows = tables.variants().splitlines()[2:]
+    _, *patterns = passages.PASSAGES["variants"]
+    rows = passages.variants(*map(tables.results, patterns)).splitlines()[2:]
     like = "{0} ± {1} | {0} ± {1} | {0} ± {1} | {2} ± {3} % |"
     assert rows == [
         "| nothing | " + like.format("0.550", "0.071", "27.5", "3.5"),
@@ -58,8 +68,26 @@ def test_variants_are_means_over_seeds(record):
     ]
 
 
+def test_the_page_and_the_check_say_when_code_has_changed(record, tmp_path, capsys):
+    page = "<!-- from results: quality -->\n<!-- end -->"
+    check = SimpleNamespace(check=True)
+    record("seed1", 1, 0.5)
+    assert "\n\nRecorded at 1012345.\n<!-- end -->" in tables.filled(page)
+    assert not tables.main(check)
+    (tmp_path / "experiments" / "train.py").write_text("rate = 0.2\n")
+    record("seed2", 2, 0.5)  # by the new code: the other is old all the same
+    line = "\n\nRecorded at 1012345, 2012345; code changed since.\n<!-- end -->"
+    assert line in tables.filled(page)
+    capsys.readouterr()
+    assert tables.main(check) == 1
+    assert capsys.readouterr().out == (
+        "train_enwiki15_seed1.json: python -m experiments.train --seed=1 (changed: "
+        "experiments/train.py)\n"
+    )
+
+
 def test_recorded_results_say_where_they_come_from():
     for path in (tables.ROOT / "experiments" / "results").glob("*.json"):
         run = json.loads(path.read_text(encoding="utf-8"))
-        assert {"command", "commit", "machine", "versions"} <= set(run), path
+        assert {"command", "commit", "sources", "machine", "versions"} <= set(run), path
         assert run["commit"] and "dirty" not in run["commit"], path

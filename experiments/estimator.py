@@ -48,8 +48,7 @@ from experiments.estimation.pairs import (
 )
 from experiments.estimation.sampling import check_sampler
 from experiments.provenance import provenance
-from experiments.train import read_corpus
-from experiments.workdir import Workdir
+from experiments.workdir import Workdir, read_corpus
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
 from sgns_jax.train import fit, make_trainer, num_rounds

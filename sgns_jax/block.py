@@ -24,8 +24,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.nn import log_sigmoid, sigmoid
+from jax.nn import log_sigmoid
 
+from sgns_jax.gradient import slope
 from sgns_jax.loss import Collisions, counted
 
 
@@ -99,7 +100,7 @@ def block_gradient(
     v_BCD, u_BRD = rows
     s_BCR = scores(v_BCD, u_BRD, columns)
     y_11R = weights.label_R[None, None, :]
-    g_BCR = -y_11R * weights.weight_BCR * sigmoid(-y_11R * s_BCR)
+    g_BCR = weights.weight_BCR * slope(y_11R, s_BCR)
     # Turned by itself: inside the product, XLA for CPUs takes a slower path.
     g_BRC = jax.lax.optimization_barrier(jnp.swapaxes(g_BCR, 1, 2))
     g_BCR, g_BRC = (cast(g, v_BCD.dtype) for g in (g_BCR, g_BRC))

@@ -9,7 +9,8 @@ With s = u·v and the two facts d/ds log σ(s) = σ(−s) and d/ds log σ(−s) 
     ∂L/∂u_k =  σ(s_k)·v_c,  added up where words repeat
 
 σ(s) − 1 is written −σ(−s): the difference rounds to 0 in float32 from s = 17 on,
-the product form keeps every digit.
+the product form keeps every digit. With the label y = +1 of a positive and −1 of a
+noise word both are −y·σ(−y·s): :func:`slope`, which every tier takes.
 """
 
 from typing import NamedTuple
@@ -23,6 +24,15 @@ from sgns_jax.loss import Collisions, counted, expected_terms, lookup
 from sgns_jax.types import Params
 
 
+def slope(y: Array | float, s: Array) -> Array:
+    """d/ds of −log σ(y·s), one term of the loss: −y·σ(−y·s).
+
+    y is +1 for a positive, which gives −σ(−s), and −1 for a noise word, which gives
+    σ(s); any other number is right, too. Shapes are broadcast.
+    """
+    return -y * sigmoid(-y * s)
+
+
 class PairGradient(NamedTuple):
     """The gradient of a pair's loss by the rows that the pair reads."""
 
@@ -33,8 +43,8 @@ class PairGradient(NamedTuple):
 
 def row_gradient(v_D: Array, u_D: Array, u_KD: Array, counted_K: Array) -> PairGradient:
     """The module's formulas on the rows themselves; noise words not counted give 0."""
-    g = -sigmoid(-(u_D @ v_D))
-    g_K = jnp.where(counted_K, sigmoid(u_KD @ v_D), 0)
+    g = slope(+1, u_D @ v_D)
+    g_K = jnp.where(counted_K, slope(-1, u_KD @ v_D), 0)
     return PairGradient(v_D=g * u_D + g_K @ u_KD, u_D=g * v_D, u_KD=jnp.outer(g_K, v_D))
 
 
@@ -132,8 +142,8 @@ def expected_gradient(
     v_D, u_D, u_VD, probs_V = expected_terms(
         params, center, context, noise_probs, collisions
     )
-    g = -sigmoid(-(u_D @ v_D))
-    g_V = num_negatives * probs_V * sigmoid(u_VD @ v_D)
+    g = slope(+1, u_D @ v_D)
+    g_V = num_negatives * probs_V * slope(-1, u_VD @ v_D)
     w_in = scatter_rows(params.w_in, (jnp.asarray(center), g * u_D + g_V @ u_VD))
     positive = scatter_rows(u_VD, (jnp.asarray(context), g * v_D))
     w_out = jnp.outer(g_V, v_D) + positive

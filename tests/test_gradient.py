@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given, settings
 from jax.test_util import check_grads
 
-from sgns_jax.gradient import batch_gradient, expected_gradient, pair_gradient
+from sgns_jax.gradient import (
+    batch_gradient,
+    expected_gradient,
+    pair_gradient,
+    slope,
+)
 from sgns_jax.loss import batch_loss, expected_loss, pair_loss
 from sgns_jax.noise import noise_distribution
 from tests import oracle
@@ -52,6 +57,17 @@ def test_toy_example():
     np.testing.assert_allclose(w_out[DOG], [1.011920, 0.523841], atol=1e-6)
     np.testing.assert_allclose(w_out[APPLE], [0.904743, 0.809485], atol=1e-6)
     np.testing.assert_allclose(w_out[RUN], [0.437754, -0.124492], atol=1e-6)
+
+
+@pytest.mark.parametrize("y", [1, -1, 2, 0.7, -0.7])
+def test_the_slope_is_that_of_a_term(y, x64):
+    s = np.array([0, 1e-8, 1, -1, 20, -20, 300, -300])
+    with mpmath.workdps(50):
+        want = [float(-y / (1 + mpmath.exp(mpmath.mpf(y) * x))) for x in s]
+    # y·s is rounded, which moves σ(−y·s) by |y·s| half-ε in proportion.
+    units = 4 + np.abs(y * s)
+    got = np.asarray(slope(y, jnp.asarray(s)))
+    assert np.all(abs(got / want - 1) <= units * np.finfo(float).eps)
 
 
 # Repeats, a noise word equal to the positive and one equal to the centre are common

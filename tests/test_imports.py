@@ -15,7 +15,7 @@ ALLOWED = {
     "gradient": {"types", "loss"},
     "noise": {"types"},
     "window": {"types"},
-    "block": {"types", "loss"},
+    "block": {"types", "loss", "gradient"},
     "hessian": {"types", "loss", "gradient", "block"},
     "config": {"types"},
     "optimizers": {"types"},

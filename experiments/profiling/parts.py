@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.nn import sigmoid
 
 from sgns_jax import block, window
 from sgns_jax.config import Config
+from sgns_jax.gradient import slope
 from sgns_jax.optimizers import add_rows
 from sgns_jax.step import (
     Batch,
@@ -95,7 +95,7 @@ def scores(rows) -> Values:
 def elementwise(config: Config, s_BCR, weights) -> Values:
     """G = −y ∘ weight ∘ σ(−y ∘ S) in the dtype of the products, and Gᵀ."""
     y_11R = weights.label_R[None, None, :]
-    g_BCR = -y_11R * weights.weight_BCR * sigmoid(-y_11R * s_BCR)
+    g_BCR = weights.weight_BCR * slope(y_11R, s_BCR)
     g_BRC = jax.lax.optimization_barrier(jnp.swapaxes(g_BCR, 1, 2))
     dtype = jnp.dtype(config.product_dtype)
     return {"g_BCR": block.cast(g_BCR, dtype), "g_BRC": block.cast(g_BRC, dtype)}

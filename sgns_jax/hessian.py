@@ -3,14 +3,14 @@
 For one term ℓ(s) = −weight · log σ(y·s) of a score s = v·u, with y = +1 for a positive
 and −1 for a noise word:
 
-    g = ∂ℓ/∂s = −y · weight · σ(−y·s),    h = ∂²ℓ/∂s² = weight · σ(s)·σ(−s)
+    g = ∂ℓ/∂s = −y · weight · σ(−y·s),    h = ∂²ℓ/∂s² = y² · weight · σ(y·s)·σ(−y·s)
 
 A direction (v̇, u̇) moves the score by ṡ = v̇·u + v·u̇, and the gradient g·u, g·v by
 
     (H·direction)_v = Σ h·ṡ·u + g·u̇,      (H·direction)_u = Σ h·ṡ·v + g·v̇
 
-σ(s)·σ(−s) is at most ¼, reached at s = 0: along v alone the curvature lies between 0
-and ¼ Σ weight·‖u‖²·‖v̇‖², so the loss is convex in v, and in u, but not in both.
+σ·(1 − σ) is at most ¼, reached at s = 0: for y = ±1 the curvature along v alone lies
+between 0 and ¼ Σ weight·‖u‖²·‖v̇‖²; the loss is convex in v, and in u, but not in both.
 """
 
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from jax import Array
 from jax.nn import sigmoid
 
 from sgns_jax.block import BlockRows, BlockWeights, scores
-from sgns_jax.gradient import scatter_rows
+from sgns_jax.gradient import scatter_rows, slope
 from sgns_jax.loss import Collisions, counted, lookup
 from sgns_jax.types import Params
 
@@ -28,7 +28,8 @@ def block_hvp(
 ) -> BlockRows:
     """The Hessian of ``block_loss`` by the rows, times a direction of their shapes.
 
-        S = V·Uᵀ,   Ṡ = V̇·Uᵀ + V·U̇ᵀ,   G = ∂L/∂S,   Ġ = weight ∘ σ(S) ∘ σ(−S) ∘ Ṡ
+        S = V·Uᵀ,   Ṡ = V̇·Uᵀ + V·U̇ᵀ
+        G = ∂L/∂S,  Ġ = y² ∘ weight ∘ σ(y ∘ S) ∘ σ(−y ∘ S) ∘ Ṡ
         (H·direction)_V = Ġ·U + G·U̇,   (H·direction)_U = Ġᵀ·V + Gᵀ·V̇
 
     Shapes as in ``block_gradient``.
@@ -37,8 +38,9 @@ def block_hvp(
     y_11R = weights.label_R[None, None, :]
     s_BCR = scores(v_BCD, u_BRD)
     ds_BCR = scores(dv_BCD, u_BRD) + scores(v_BCD, du_BRD)
-    g_BCR = -y_11R * weights.weight_BCR * sigmoid(-y_11R * s_BCR)
-    dg_BCR = weights.weight_BCR * sigmoid(s_BCR) * sigmoid(-s_BCR) * ds_BCR
+    g_BCR = weights.weight_BCR * slope(y_11R, s_BCR)
+    h_BCR = y_11R**2 * sigmoid(y_11R * s_BCR) * sigmoid(-y_11R * s_BCR)
+    dg_BCR = weights.weight_BCR * h_BCR * ds_BCR
     return BlockRows(
         v_BCD=jnp.einsum("bcr,brd->bcd", dg_BCR, u_BRD)
         + jnp.einsum("bcr,brd->bcd", g_BCR, du_BRD),

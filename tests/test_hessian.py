@@ -63,9 +63,8 @@ def test_the_hessian_is_symmetric(x64):
 def test_block_equals_autodiff(x64):
     rng = np.random.default_rng(0)
     B, C, R, D = 2, 3, 5, 4
-    weights = BlockWeights(
-        jnp.array([1.0, 1, 1, -1, -1]), jnp.array(rng.uniform(0, 2, (B, C, R)))
-    )
+    label_R = jnp.array([1.0, 2, 0.7, -1, -0.7])  # a temperature's, besides ±1
+    weights = BlockWeights(label_R, jnp.array(rng.uniform(0, 2, (B, C, R))))
 
     @jax.jit
     def by_hand_and_autodiff(at, direction):

@@ -46,6 +46,7 @@ from experiments.ablating import (
 from experiments.ablating import plan as planning
 from experiments.ablating.store import Store
 from experiments.provenance import provenance
+from experiments.report import check_eval_dir
 from experiments.runtime import start_jax
 from experiments.workdir import Workdir, read_corpus
 from sgns_jax.builtin_corpora import BUILT_IN
@@ -89,8 +90,8 @@ SCRIPT.define(
 )  # fmt: skip
 SCRIPT.define(
     "Run", Path, "eval_dir", "",
-    "Folder with word-pair files (*.tsv) and analogies (*.txt) to score the vectors "
-    "with, as for experiments.train. Empty: none.",
+    "Folder with files of word pairs and of analogies to score the vectors with, as "
+    "for experiments.train. Empty: none.",
     "a folder",
 )  # fmt: skip
 SCRIPT.define(
@@ -145,8 +146,7 @@ def check(flags: FlagValues) -> None:
     for name, low in lowest.items():
         if not flags[name].value >= low:
             raise InputError(f"{name} must be >= {low}, got {flags[name].value}")
-    if flags.eval_dir and not Path(flags.eval_dir).is_dir():
-        raise InputError(f"eval_dir {flags.eval_dir} is no folder; give one, or none")
+    check_eval_dir(flags.eval_dir)
 
 
 def outcome(

@@ -7,6 +7,7 @@ from pathlib import Path
 from experiments.provenance import provenance
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
+from sgns_jax.evaluation_files import read_folder
 from sgns_jax.train import expected_kept
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
@@ -42,11 +43,21 @@ def check_run_flags(flags) -> None:
         raise InputError(
             f"on_nonfinite must be stop or halve, got {flags.on_nonfinite!r}"
         )
-    if flags.eval_dir and not Path(flags.eval_dir).is_dir():
-        raise InputError(
-            f"eval_dir {flags.eval_dir} is no folder; give one with word-pair *.tsv "
-            "files or analogies, or leave the flag out"
-        )
+    check_eval_dir(flags.eval_dir)
+
+
+def check_eval_dir(folder: str) -> None:
+    """Reads what vectors will be scored with, before any training; says what it is not.
+
+    Raises:
+      InputError: it cannot be read, or there is nothing.
+    """
+    if not folder:
+        return
+    if not Path(folder).is_dir():
+        raise InputError(f"eval_dir {folder} is no folder; give one, or none")
+    for remark in read_folder(folder).remarks:
+        print(f"eval_dir: {remark}")
 
 
 def speed(metrics: list[dict], rounds: int, config: Config, corpus: Corpus) -> dict:

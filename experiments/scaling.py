@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from experiments import cli
 from experiments.provenance import available_cores, provenance
+from experiments.report import check_eval_dir
 from experiments.runtime import start_jax
 from experiments.spreading import cases, measuring, model, report, syncing
 from experiments.workdir import Workdir, read_corpus
@@ -95,8 +96,7 @@ def main(flags: FlagValues) -> int | None:
             raise InputError(f"{name} must be >= {low}, got {flags[name].value}")
     if flags.part not in PARTS:
         raise InputError(f"part must be speed or sync, got {flags.part!r}")
-    if flags.eval_dir and not Path(flags.eval_dir).is_dir():
-        raise InputError(f"eval_dir {flags.eval_dir} is no folder; give one, or none")
+    check_eval_dir(flags.eval_dir)
     try:
         PARTS[flags.part](flags, Workdir(flags.workdir))
     except measuring.MeasurementFailed as error:

@@ -42,8 +42,9 @@ SCRIPT.define(
 )  # fmt: skip
 SCRIPT.define(
     "Run", Path, "eval_dir", "",
-    "Folder with word-pair files (*.tsv: word, word, score) and analogies in Google's "
-    "format (*.txt) to score the vectors with. Empty: none.",
+    "Folder to score the vectors with: files of word, word and number (tabs, commas, "
+    "semicolons or spaces between) and of analogies in Google's format, named *.tsv, "
+    "*.csv or *.txt. Empty: none.",
     "a folder",
 )  # fmt: skip
 SCRIPT.define(
@@ -198,7 +199,7 @@ def conclude(
 ) -> None:
     """Keeps the result, scores the vectors if asked, prints the summary."""
     result["neighbours"] = report.neighbours(vectors, flags.words)
-    workdir.save_result(result)  # an unreadable file in eval_dir costs no training
+    workdir.save_result(result)  # a file in eval_dir that changed costs no training
     print("\n" + report.summary(result))
     print("\n" + report.neighbour_table(result["neighbours"]))
     if flags.eval_dir:

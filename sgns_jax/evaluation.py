@@ -7,12 +7,18 @@ many questions it covers.
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from sgns_jax.evaluation_files import (
+    Pairs,
+    Questions,
+    read_folder,
+    read_pairs,
+    read_questions,
+)
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 
@@ -62,8 +68,7 @@ def spearman(
 
     Args:
       vectors: the word vectors.
-      path: a UTF-8 file of lines ``word1 TAB word2 TAB score``, without header.
-        Further columns, empty lines and lines that start with # are passed over.
+      path: lines of word, word and number, see ``evaluation_files.read_pairs``.
       restrict_vocabulary: use only so many most frequent words; None: all.
       case: "lower": words are compared in lower case, and the most frequent of the
         vocabulary words that are then equal stands for all; "keep": as they are.
@@ -71,25 +76,20 @@ def spearman(
     Raises:
       InputError: no such file, no pair in it, or a malformed line.
     """
-    path = Path(path)
+    return _rank(vectors, read_pairs(path), restrict_vocabulary, case)
+
+
+def _rank(
+    vectors: WordVectors, pairs: Pairs, restrict_vocabulary: int | None, case: str
+) -> SimilarityScore:
     rows = _rows(vectors, restrict_vocabulary, case)
-    ids, human = [], []
-    for number, line in _lines(path, comment="#"):
-        words, score = line.split("\t")[:2], _number(line.split("\t")[2:3])
-        if not all(words) or score is None:
-            raise InputError(
-                f"{path}, line {number}: needs word TAB word TAB score, got {line!r}"
-            )
-        ids.append([rows.get(_fold(word, case), -1) for word in words])
-        human.append(score)
-    if not ids:
-        raise InputError(f"{path}: holds no word pair")
-    covered = (np.array(ids) >= 0).all(axis=1)
-    first, second = vectors.normalized[np.array(ids)[covered].T]
+    ids = _ids(rows, pairs.words, case)
+    covered = (ids >= 0).all(axis=1)
+    first, second = vectors.normalized[ids[covered].T]
     cosines = np.einsum("pd,pd->p", first, second)
-    rho = _correlation(cosines, np.array(human)[covered])
+    rho = _correlation(cosines, np.array(pairs.scores)[covered])
     return SimilarityScore(
-        path.stem, rho, int(covered.sum()), len(ids), restrict_vocabulary, case
+        pairs.name, rho, int(covered.sum()), len(ids), restrict_vocabulary, case
     )
 
 
@@ -107,8 +107,8 @@ def analogies(
 
     Args:
       vectors: the word vectors.
-      path: a UTF-8 file of lines ``a b c d`` under lines ``: section``. Empty lines
-        and lines that start with // are passed over.
+      path: lines ``a b c d`` under lines ``: section``, see
+        ``evaluation_files.read_questions``.
       restrict_vocabulary: use only so many most frequent words; None: all.
       case: "lower": words are compared in lower case, and the most frequent of the
         vocabulary words that are then equal stands for all in a question; each of
@@ -117,21 +117,24 @@ def analogies(
     Raises:
       InputError: no such file, no question in it, or a malformed line.
     """
-    path = Path(path)
+    return _answer(vectors, read_questions(path), restrict_vocabulary, case)
+
+
+def _answer(
+    vectors: WordVectors,
+    questions: Questions,
+    restrict_vocabulary: int | None,
+    case: str,
+) -> AnalogyScore:
+    names = questions.sections
     rows = _rows(vectors, restrict_vocabulary, case)
-    names, ids = [], []
-    for name, words in _questions(path):
-        names.append(name)
-        ids.append([rows.get(_fold(word, case), -1) for word in words])
-    if not ids:
-        raise InputError(f"{path}: holds no analogy")
-    covered = (np.array(ids) >= 0).all(axis=1)
+    ids = _ids(rows, questions.words, case)
+    covered = (ids >= 0).all(axis=1)
     correct = np.zeros(len(ids), bool)
     # A word answers for the row that stands for it in questions.
-    words = vectors.words[:restrict_vocabulary]
-    stands_for = np.array([rows[_fold(word, case)] for word in words])
+    stands_for = _ids(rows, [vectors.words[:restrict_vocabulary]], case)[0]
     unit = vectors.normalized[:restrict_vocabulary]
-    correct[covered] = _solved(unit, stands_for, np.array(ids)[covered])
+    correct[covered] = _solved(unit, stands_for, ids[covered])
 
     def score(title: str, asked: np.ndarray) -> SectionScore:
         right, known = int(correct[asked].sum()), int(covered[asked].sum())
@@ -142,7 +145,7 @@ def analogies(
     section = np.array([number[name] for name in names])  # a name may be very long
     syntactic = np.array([name.startswith("gram") for name in names])
     return AnalogyScore(
-        path.stem,
+        questions.name,
         score("total", np.ones_like(syntactic)),
         score("semantic", ~syntactic),
         score("syntactic", syntactic),
@@ -162,28 +165,21 @@ def evaluate_folder(
 
     Args:
       vectors: the word vectors.
-      folder: each ``*.tsv`` is a file for ``spearman``, with the whole vocabulary;
-        each ``*.txt`` that starts with a ``: section`` one for ``analogies``.
+      folder: its word pairs are scored by ``spearman``, with the whole vocabulary,
+        and its analogies by ``analogies``; ``evaluation_files.read_folder`` says
+        which files are which.
       restrict_vocabulary: for analogies, only so many most frequent words; None: all.
       case: as for ``spearman`` and ``analogies``.
 
     Raises:
-      InputError: no such folder, no such file in it, or a malformed line.
+      InputError: as ``read_folder``.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
     results: list[SimilarityScore | AnalogyScore] = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix == ".tsv":
-            results.append(spearman(vectors, path, case=case))
-        elif path.suffix == ".txt" and _has_sections(path):
-            results.append(analogies(vectors, path, restrict_vocabulary, case))
-    if not results:
-        raise InputError(
-            f"{folder}: needs word pairs in *.tsv files or analogies in *.txt files "
-            "that start with a line ': section'"
-        )
+    for found in read_folder(folder).sets:
+        if isinstance(found, Pairs):
+            results.append(_rank(vectors, found, None, case))
+        else:
+            results.append(_answer(vectors, found, restrict_vocabulary, case))
     return results
 
 
@@ -243,12 +239,9 @@ def _rows(vectors: WordVectors, limit: int | None, case: str) -> dict[str, int]:
     return rows
 
 
-def _number(fields: list[str]) -> float | None:
-    try:
-        number = float(fields[0])
-    except (IndexError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
+def _ids(rows: dict[str, int], asked: Sequence[Sequence[str]], case: str) -> np.ndarray:
+    """The rows that stand for words, −1 where there is none."""
+    return np.array([[rows.get(_fold(w, case), -1) for w in words] for words in asked])
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
@@ -277,35 +270,3 @@ def _solved(unit: np.ndarray, stands_for: np.ndarray, ids: np.ndarray) -> np.nda
         left = np.isfinite(cosines[np.arange(len(part)), answer])
         solved[start : start + _BATCH] = left & (stands_for[answer] == d)
     return solved
-
-
-def _lines(path: Path, comment: str) -> Iterator[tuple[int, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not UTF-8 text; convert it") from None
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip() and not line.startswith(comment):
-            yield number, line
-
-
-def _questions(path: Path) -> Iterator[tuple[str, list[str]]]:
-    section = ""
-    for number, line in _lines(path, comment="//"):
-        if line.startswith(":"):
-            section = line[1:].strip()
-            continue
-        words = line.replace("\t", " ").strip(" ").split(" ")
-        if not section or len(words) != 4:
-            raise InputError(
-                f"{path}, line {number}: needs four words, below a line ': section', "
-                f"got {line!r}"
-            )
-        yield section, words
-
-
-def _has_sections(path: Path) -> bool:
-    first = next(_lines(path, comment="//"), (0, ""))
-    return first[1].startswith(":")

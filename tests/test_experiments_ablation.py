@@ -145,6 +145,7 @@ def test_models_of_another_text_or_version_are_refused(tmp_path):
         (["--dim=4,99999", "--memory_gb=0.1"], "1 at once on each of 2 devices need"),
         (["--subsample=1e-12"], "subsample = 1e-12 leaves no word of the text"),
         (["--eval_dir=nowhere"], "eval_dir nowhere is no folder"),
+        (["--eval_dir=.", "--corpus=none"], ".: needs lines of word, word and number"),
     ],
 )
 def test_bad_input_is_one_line(run, turns, tmp_path, flags, message):

@@ -638,7 +638,8 @@ BAD_FLAGS = {
     "--curve_epochs=1,x": "curve_epochs must be whole numbers >= 1",
     "--curve_epochs=0": "curve_epochs must be whole numbers >= 1",
     "--curve_epochs=-1": "curve_epochs must be whole numbers >= 1",
-    "--eval_dir=.": "eval_dir . lacks wordsim353",
+    "--eval_dir=.": ".: needs lines of word, word and number",
+    "--eval_dir=eval": "eval_dir eval lacks men3000",
     "--dim=0": "dim must be a whole number >= 1, got 0",
     "--seed=1": "Unknown command line flag 'seed'",
     "--workdir=source.txt": "cannot write to the work folder",
@@ -650,6 +651,8 @@ BAD_FLAGS = {
 @pytest.mark.parametrize("bad", BAD_FLAGS)
 def test_bad_input_is_one_line_and_status_2(run, fakes, tmp_path, monkeypatch, bad):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval/wordsim353.csv").write_text("w1,w2,3\n")
     status, _, err = run(bad)
     lines = [line for line in re.split(r"[\r\n]", err) if "error" in line]
     assert status == 2 and len(lines) == 1 and BAD_FLAGS[bad] in lines[0]

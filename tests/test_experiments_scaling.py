@@ -239,6 +239,7 @@ def test_what_is_compared_is_shown(run, monkeypatch, tmp_path):
         (["--part=sync", "--sync_every=1,x"], "whole numbers with commas"),
         (["--seeds=0"], "seeds must be >= 1, got 0"),
         (["--part=sync", "--eval_dir=nowhere"], "eval_dir nowhere is no folder"),
+        (["--eval_dir=.", "--corpus=none"], ".: needs lines of word, word and number"),
     ],
 )
 def test_bad_input_is_one_line(run, arguments, words):

@@ -176,10 +176,12 @@ def test_scores_are_printed_and_kept(run, text, tmp_path):
     scores.mkdir()
     pairs = ["cat0\tcat1\t9", "cat0\tdog1\t1", "dog0\tdog2\t8", "cat1\tnone\t1"]
     (scores / "pairs.tsv").write_text("\n".join(pairs))
+    (scores / "notes.md").write_text("No scores.")
     arguments = [f"--corpus={text}", f"--workdir={tmp_path / 'w'}", *SMALL]
     status, out, _ = run(*arguments, f"--eval_dir={scores}", "--words=cat0,dog0")
     assert status == 0
     assert "pairs" in out and "3/4" in out
+    assert "eval_dir: notes.md is passed over: needs lines of word, word" in out
     assert "  cat0 " in out and "  cat1 " not in out.replace("  cat1 0", "")
     result = json.loads((tmp_path / "w" / "result.json").read_text())
     assert result["evaluation"][0]["covered"] == 3
@@ -239,6 +241,8 @@ BAD_FLAGS = {
     "--workdir=text.txt": "cannot write to the work folder text.txt",
     "--workdir=text.txt/sub": "cannot write to the work folder text.txt/sub",
     "--eval_dir=nowhere": "eval_dir nowhere is no folder",
+    "--eval_dir=eval": "eval/p.txt, line 2: needs a word, a word and a number, spaces",
+    "--eval_dir=.": ".: needs lines of word, word and number, or of analogies",
     "--restrict_vocabulary=0": "restrict_vocabulary must be",
     "--keep_checkpoints=0": "keep_checkpoints must be",
     "--checkpoint_seconds=nan": "checkpoint_seconds must be",
@@ -249,6 +253,8 @@ BAD_FLAGS = {
 
 @pytest.mark.parametrize("bad", BAD_FLAGS)
 def test_bad_input_is_one_line_and_status_2(run, text, tmp_path, bad):
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval/p.txt").write_text("cat0 cat1 9\ncat0 dog0\n")
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "one.txt").write_text("word word word")
     (tmp_path / "lines.txt").write_text("one\ntwo\none\ntwo")
@@ -258,6 +264,11 @@ def test_bad_input_is_one_line_and_status_2(run, text, tmp_path, bad):
     assert line.startswith("error: ") and BAD_FLAGS[bad] in line
     assert "Traceback" not in err
     assert [x for x in err.splitlines() if "error" in x] == [line]
+
+
+def test_what_vectors_are_scored_with_is_read_before_the_text(run):
+    status, _, err = run("--corpus=missing.txt", "--eval_dir=.")
+    assert status == 2 and ".: needs lines of word, word and number" in err
 
 
 def test_another_runs_folder_is_refused_and_kept(run, text):

@@ -62,7 +62,8 @@ ALLOWED = {
     },  # fmt: skip
     "vector_files": {"types"},
     "vectors": {"types", "vector_files"},
-    "evaluation": {"types", "vectors"},
+    "evaluation_files": {"types"},
+    "evaluation": {"types", "vectors", "evaluation_files"},
 }
 MATHS = ("loss", "gradient", "noise", "window", "block", "hessian")
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from pathlib import Path
 
 from absl.flags import FlagValues
 
@@ -10,6 +9,8 @@ from experiments import cli
 from experiments.benchmarking.programs import PROGRAMS, version
 from experiments.benchmarking.summary import MEASURES
 from experiments.provenance import available_cores
+from experiments.report import check_eval_dir
+from sgns_jax.evaluation_files import read_folder
 from sgns_jax.types import InputError
 
 Key = tuple[str, int, int]  #: program, epochs, repetition
@@ -27,7 +28,7 @@ def settings(flags: FlagValues) -> dict:
         if flags[name].value < 1:
             raise InputError(f"{name} must be >= 1, got {flags[name].value}")
     if flags.eval_dir:
-        _check_measures(Path(flags.eval_dir))
+        _check_measures(flags.eval_dir)
     shared = dataclasses.asdict(cli.config(flags))
     del shared["seed"]
     # Left open, these are the training's to choose, on a device this process has not.
@@ -50,11 +51,11 @@ def _check_threads(threads: int) -> None:
         )
 
 
-def _check_measures(folder: Path) -> None:
+def _check_measures(folder: str) -> None:
+    check_eval_dir(folder)
+    there = {one.name for one in read_folder(folder).sets}
     for name in MEASURES:
-        if not any(
-            (folder / f"{name}{suffix}").exists() for suffix in (".tsv", ".txt")
-        ):
+        if name not in there:
             raise InputError(
                 f"eval_dir {folder} lacks {name}; give a folder with all four measures "
                 "(see --help), or leave the flag out"

@@ -28,8 +28,8 @@ class _PathParser(flags.ArgumentParser):
     def parse(self, argument: str) -> str:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", argument):
             raise ValueError(
-                "this is an address, and files of this machine are read and written "
-                "alone; give a path, and mount or copy what lies elsewhere"
+                "this is an address, and only files of this machine are read and "
+                "written; give a path, and mount or copy what lies elsewhere"
             )
         path = os.path.expanduser(argument)
         if path.startswith("~"):

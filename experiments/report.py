@@ -132,6 +132,7 @@ def summary(result: dict) -> str:
         ("reading time", f"{result['reading_seconds']:.1f} s"),
         ("compile time", f"{result['compile_seconds']:.1f} s"),
         ("training time", f"{result['train_seconds']:.1f} s"),
+        ("pictures", _shown(result.get("pictures_seconds"), ".1f", " s")),
         ("everything", f"{result['total_seconds']:.1f} s"),
         ("words per second", _shown(result["words_per_second"], ",.0f")),
         ("pairs per second", _shown(result["pairs_per_second"], ",.0f")),
@@ -145,8 +146,18 @@ def summary(result: dict) -> str:
     return "\n".join(f"{name:<20}{value}" for name, value in rows)
 
 
-def _shown(value: float | None, form: str) -> str:
-    return "not known" if value is None else format(value, form)
+def _shown(value: float | None, form: str, unit: str = "") -> str:
+    return "not known" if value is None else format(value, form) + unit
+
+
+def nameless_words(words: list[str]) -> str:
+    """What is said of words that map.png cannot name; some of them stand for all."""
+    some = ", ".join(words[:3]) + (", …" if len(words) > 3 else "")
+    return (
+        f"{len(words)} words of map.png are points without a name: no installed font "
+        f"has all letters of {some}; install one, like Noto Sans CJK for Chinese, "
+        "Japanese and Korean"
+    )
 
 
 def check_words(words: str, vocabulary: Vocabulary) -> None:

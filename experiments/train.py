@@ -14,6 +14,7 @@ Trains skip-gram with negative sampling and writes into the work folder:
     corpus/         the encoded text
 """
 
+import sys
 import time
 from pathlib import Path
 
@@ -160,13 +161,7 @@ def main(flags: FlagValues) -> int | None:
     result["learning_rate_halvings"] = halvings
     result["reading_seconds"] = reading_seconds
     result["compile_seconds"] = compile_seconds
-    with Stopping() as stopping:  # what a signal breaks off here ends in a traceback
-        from experiments import plots  # not before: it takes seconds
-    if stopping.asked:
-        raise stopping.asked
-    if metrics:
-        plots.loss(metrics, workdir.path("loss.png"))
-    plots.word_map(vectors, workdir.path("map.png"))
+    result["pictures_seconds"] = draw(workdir, metrics, vectors)
     result["total_seconds"] = time.perf_counter() - started
     conclude(flags, workdir, vectors, result)
 
@@ -192,6 +187,21 @@ def read(
             "for what could not be read"
         )
     return corpus, make_mesh(plan.shape, config.replicas)
+
+
+def draw(workdir: Workdir, metrics: list[dict], vectors: WordVectors) -> float:
+    """Draws loss.png and map.png; the seconds that it took."""
+    started = time.perf_counter()
+    with Stopping() as stopping:  # what a signal breaks off here ends in a traceback
+        from experiments import plots  # not before: it takes seconds
+    if stopping.asked:
+        raise stopping.asked
+    if metrics:
+        plots.loss(metrics, workdir.path("loss.png"))
+    nameless = plots.word_map(vectors, workdir.path("map.png"))
+    if nameless:
+        print(f"warning: {report.nameless_words(nameless)}", file=sys.stderr)
+    return time.perf_counter() - started
 
 
 def conclude(

@@ -90,6 +90,9 @@ def test_everything_is_there_at_the_end(run, text, tmp_path):
     np.testing.assert_allclose(result["words_per_second"], speed)
     assert result["configuration"]["dim"] == 8
     assert result["compile_seconds"] > 0 and result["pairs_per_second"] > 0
+    parts = [result[f"{part}_seconds"] for part in ("reading", "compile", "pictures")]
+    assert min(parts) > 0 and sum(parts) < result["total_seconds"]
+    assert f"\npictures            {result['pictures_seconds']:.1f} s\n" in out
     parts = result["final_positive_loss"] + result["final_negative_loss"]
     np.testing.assert_allclose(result["final_loss"], parts)
     assert {"jax", "numpy"} <= set(result["versions"]) and result["device"]
@@ -304,6 +307,12 @@ def test_standard_input_from_a_shell(text, tmp_path):
     )  # fmt: skip
     assert "3,000 words, 40 different ones" in run.stdout
     assert "word/s" in run.stderr  # the progress bar
+
+
+def test_words_that_no_font_has_are_named_in_a_line():
+    assert report.nameless_words(["中", "国"]).startswith("2 words of map.png are")
+    assert "all letters of 中, 国; install" in report.nameless_words(["中", "国"])
+    assert "all letters of a, b, c, …; " in report.nameless_words([*"abcd"])
 
 
 def test_default_workdir_is_named_after_the_corpus():

@@ -10,12 +10,15 @@ from sgns_jax.train import fit, make_trainer
 from sgns_jax.types import InputError, Params
 from sgns_jax.vectors import WordVectors
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Config",
     "Corpus",
     "InputError",
     "Params",
     "WordVectors",
+    "__version__",
     "alias_table",
     "batch_gradient",
     "batch_loss",

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.nn import sigmoid
+from jax.typing import ArrayLike
 
 from sgns_jax.loss import Collisions, counted, expected_terms, lookup
 from sgns_jax.types import Params
@@ -50,9 +51,9 @@ def row_gradient(v_D: Array, u_D: Array, u_KD: Array, counted_K: Array) -> PairG
 
 def pair_gradient(
     params: Params,
-    center: Array,
-    context: Array,
-    negatives: Array,
+    center: ArrayLike,
+    context: ArrayLike,
+    negatives: ArrayLike,
     collisions: Collisions = "keep",
 ) -> Params:
     """The gradient of :func:`~sgns_jax.loss.pair_loss`, derived by hand.
@@ -89,9 +90,9 @@ def pair_gradient(
 
 def batch_gradient(
     params: Params,
-    centers: Array,
-    contexts: Array,
-    negatives: Array,
+    centers: ArrayLike,
+    contexts: ArrayLike,
+    negatives: ArrayLike,
     collisions: Collisions = "keep",
 ) -> Params:
     """The gradient of ``batch_loss``: row gradients of P pairs, added up by word.
@@ -114,11 +115,11 @@ def batch_gradient(
     return Params(w_in, w_out)
 
 
-def scatter_rows(like: Array, *updates: tuple[Array, Array]) -> Array:
+def scatter_rows(like: Array, *updates: tuple[ArrayLike, Array]) -> Array:
     """Zeros of a table's shape, plus each (ids, rows); repeated ids add up."""
     total = jnp.zeros(like.shape, jnp.promote_types(like.dtype, jnp.float32))
     for ids, rows in updates:
-        at = total.at[ids.ravel()]
+        at = total.at[jnp.ravel(ids)]
         rows = rows.reshape(-1, like.shape[1])
         total = at.add(rows, mode="drop", wrap_negative_indices=False)
     return total.astype(like.dtype)
@@ -126,10 +127,10 @@ def scatter_rows(like: Array, *updates: tuple[Array, Array]) -> Array:
 
 def expected_gradient(
     params: Params,
-    center: Array,
-    context: Array,
-    noise_probs: Array,
-    num_negatives: float,
+    center: ArrayLike,
+    context: ArrayLike,
+    noise_probs: ArrayLike,
+    num_negatives: ArrayLike,
     collisions: Collisions = "keep",
 ) -> Params:
     """The gradient of :func:`~sgns_jax.loss.expected_loss`, derived by hand.

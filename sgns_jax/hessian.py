@@ -14,8 +14,8 @@ between 0 and ¼ Σ weight·‖u‖²·‖v̇‖²; the loss is convex in v, and
 """
 
 import jax.numpy as jnp
-from jax import Array
 from jax.nn import sigmoid
+from jax.typing import ArrayLike
 
 from sgns_jax.block import BlockRows, BlockWeights, scores
 from sgns_jax.gradient import scatter_rows, slope
@@ -51,9 +51,9 @@ def block_hvp(
 
 def pair_hvp(
     params: Params,
-    center: Array,
-    context: Array,
-    negatives: Array,
+    center: ArrayLike,
+    context: ArrayLike,
+    negatives: ArrayLike,
     direction: Params,
     collisions: Collisions = "keep",
 ) -> Params:

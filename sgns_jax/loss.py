@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.nn import log_sigmoid
+from jax.typing import ArrayLike
 
 from sgns_jax.types import Params
 
@@ -17,7 +18,7 @@ from sgns_jax.types import Params
 Collisions = Literal["keep", "skip"]
 
 
-def lookup(table: Array, ids: Array) -> Array:
+def lookup(table: ArrayLike, ids: ArrayLike) -> Array:
     """Rows of a table; an id outside 0..V−1 gives NaN, not a neighbour's row.
 
     JAX would otherwise clamp such an id in silence. Half-precision rows come back
@@ -28,7 +29,7 @@ def lookup(table: Array, ids: Array) -> Array:
     return rows.astype(jnp.promote_types(table.dtype, jnp.float32))
 
 
-def counted(noise_ids: Array, context: Array, collisions: Collisions) -> Array:
+def counted(noise_ids: ArrayLike, context: ArrayLike, collisions: Collisions) -> Array:
     """Which noise words count, as booleans: all, or those that miss the positive."""
     if collisions == "keep":
         return jnp.full(jnp.shape(noise_ids), True)
@@ -39,9 +40,9 @@ def counted(noise_ids: Array, context: Array, collisions: Collisions) -> Array:
 
 def pair_loss(
     params: Params,
-    center: Array,
-    context: Array,
-    negatives: Array,
+    center: ArrayLike,
+    context: ArrayLike,
+    negatives: ArrayLike,
     collisions: Collisions = "keep",
 ) -> Array:
     """The loss of one (centre, context) pair with K noise words.
@@ -84,9 +85,9 @@ def pair_loss(
 
 def batch_loss(
     params: Params,
-    centers: Array,
-    contexts: Array,
-    negatives: Array,
+    centers: ArrayLike,
+    contexts: ArrayLike,
+    negatives: ArrayLike,
     collisions: Collisions = "keep",
 ) -> Array:
     """The sum of :func:`pair_loss` over P pairs: ids (P,), (P,) and (P, K).
@@ -102,10 +103,10 @@ def batch_loss(
 
 def expected_loss(
     params: Params,
-    center: Array,
-    context: Array,
-    noise_probs: Array,
-    num_negatives: float,
+    center: ArrayLike,
+    context: ArrayLike,
+    noise_probs: ArrayLike,
+    num_negatives: ArrayLike,
     collisions: Collisions = "keep",
 ) -> Array:
     """The pair's loss with the noise words averaged out exactly.
@@ -140,9 +141,9 @@ def expected_loss(
 
 def expected_terms(
     params: Params,
-    center: Array,
-    context: Array,
-    noise_probs: Array,
+    center: ArrayLike,
+    context: ArrayLike,
+    noise_probs: ArrayLike,
     collisions: Collisions,
 ) -> tuple[Array, Array, Array, Array]:
     """v_c, u_o, all u, and the P_n that counts: what the expected form reads."""

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from sgns_jax.types import InputError
 
@@ -25,7 +26,7 @@ class AliasTable(NamedTuple):
     alias: Array  #: (V,) int32: the word that slot i gives otherwise
 
 
-def noise_distribution(counts: Array, exponent: float) -> Array:
+def noise_distribution(counts: ArrayLike, exponent: ArrayLike) -> Array:
     """P_n(w) = f(w)^α / Σ_w' f(w')^α, for any real α.
 
     α = 1 is the unigram distribution, 0.75 word2vec's choice, 0 uniform; α < 0
@@ -49,7 +50,7 @@ def noise_distribution(counts: Array, exponent: float) -> Array:
     return jax.nn.softmax(exponent * log_f, where=seen)
 
 
-def alias_table(counts: Array, exponent: float) -> AliasTable:
+def alias_table(counts: ArrayLike, exponent: float) -> AliasTable:
     """The alias table of P_n ∝ counts^exponent; built once, on the host, in float64.
 
     Every word with a count above 0 can be drawn, however small its probability: it

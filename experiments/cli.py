@@ -5,6 +5,7 @@ described once.
 """
 
 import dataclasses
+import io
 import os
 import re
 import sys
@@ -110,7 +111,8 @@ class Script:
         escapes.
         """
         for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(errors="backslashreplace")
+            if isinstance(stream, io.TextIOWrapper):  # a caller's may be another
+                stream.reconfigure(errors="backslashreplace")
         if {"--help", "-h", "-help"} & set(sys.argv[1:]):
             print(self.help_page())
             sys.exit(0)

@@ -41,8 +41,8 @@ def test_every_flag_that_takes_a_path_is_known_as_one(name):
     script = importlib.import_module(f"experiments.{name}").SCRIPT
     kinds = {flag.name: flag.kind for flag in script.flags}
     paths = {"workdir", "corpus", "eval_dir"} & set(kinds)
-    assert "workdir" in paths
-    assert {kinds[name] for name in paths} == {Path}
+    assert "workdir" in paths or name == "tables"
+    assert {kinds[name] for name in paths} <= {Path}
     others = [f for f in script.flags if f.kind is str and f.name not in paths]
     assert not [f for f in others if {"folder", "path"} & set(f.needs.split())]
 

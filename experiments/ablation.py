@@ -45,6 +45,7 @@ from experiments.ablating import (
 )
 from experiments.ablating import plan as planning
 from experiments.ablating.store import Store
+from experiments.foreseeing import learning
 from experiments.provenance import provenance
 from experiments.report import check_eval_dir
 from experiments.runtime import start_jax
@@ -119,6 +120,8 @@ def main(flags: FlagValues) -> None:
     corpus = read_corpus(plan.base, workdir)
     if flags.domain == "items" and not flags["window"].present:
         plan = planning.with_whole_sessions(plan, exam.longest_session(corpus.tokens))
+    for config in dict.fromkeys(run.config for run in plan.runs()):
+        learning.refuse_too_few_pairs(config, corpus.tokens, corpus.vocabulary.counts)
     text, questions = exam.prepare(flags, corpus)
     jobs = planning.jobs(plan, text.counts_V, len(text.tokens_T))
     head = provenance("ablation") | {"text": exam.about(flags, corpus, text)}

@@ -47,6 +47,7 @@ from experiments.estimation.pairs import (
     check_text,
 )
 from experiments.estimation.sampling import check_sampler
+from experiments.foreseeing import learning
 from experiments.provenance import provenance
 from experiments.workdir import Workdir, read_corpus
 from sgns_jax.config import Config
@@ -79,6 +80,7 @@ def main(flags: FlagValues) -> int:
     config = dataclasses.replace(cli.config(flags), epochs=1)
     workdir = Workdir(flags.workdir)
     corpus = read_corpus(config, workdir)
+    learning.refuse_too_few_pairs(config, corpus.tokens, corpus.vocabulary.counts)
     print(
         f"{corpus.raw_words:,} words, {len(corpus.vocabulary):,} different ones; "
         "gradients at vectors after one epoch\n"

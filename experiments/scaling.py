@@ -30,6 +30,7 @@ from absl.flags import FlagValues
 from tqdm import tqdm
 
 from experiments import cli
+from experiments.foreseeing import learning
 from experiments.provenance import available_cores, provenance
 from experiments.report import check_eval_dir
 from experiments.runtime import start_jax
@@ -140,6 +141,7 @@ def measure_sync(flags: FlagValues, workdir: Workdir) -> None:
     settings = [syncing.ONE, *settings_of(flags)]
     base = Config(backend=start_jax(), corpus=flags.corpus, epochs=flags.epochs)
     corpus = read_corpus(base, workdir)
+    learning.refuse_too_few_pairs(base, corpus.tokens, corpus.vocabulary.counts)
     result = provenance("scaling") | {"epochs": flags.epochs, "seeds": flags.seeds}
     result |= {"replicas": flags.replicas, "runs": []}
     with tqdm(total=flags.seeds * len(settings), leave=False) as bar:

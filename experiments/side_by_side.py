@@ -27,6 +27,7 @@ from absl.flags import FlagValues
 from tqdm import tqdm
 
 from experiments import cli
+from experiments.foreseeing import learning
 from experiments.provenance import provenance
 from experiments.runtime import start_jax
 from experiments.workdir import Workdir, read_corpus
@@ -69,6 +70,7 @@ def main(flags: FlagValues) -> None:
     counts_V = np.bincount(
         tokens_T[tokens_T != SENTENCE_END], minlength=len(corpus.vocabulary)
     )
+    learning.refuse_too_few_pairs(base, tokens_T, counts_V)
     ways = {
         name: way(models_of(base, flags.models), counts_V, tokens_T)
         for name, way in WAYS.items()

@@ -14,7 +14,7 @@ Trains skip-gram with negative sampling and writes into the work folder:
     corpus/         the encoded text
 """
 
-import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from absl.flags import FlagValues
 from jax.sharding import Mesh
 
 from experiments import cli, joining, planning, processes, report, sitting
+from experiments.foreseeing import learning
 from experiments.provenance import device
 from experiments.runtime import start_jax
 from experiments.stopping import Stopping
@@ -173,6 +174,7 @@ def read(
     corpus = read_corpus(config, workdir)
     processes.check_same(int(corpus.fingerprint[:7], 16), "the text's fingerprint")
     V, T = len(corpus.vocabulary), len(corpus.tokens)
+    learning.refuse_too_few_pairs(config, corpus.tokens, corpus.vocabulary.counts)
     report.check_words(flags.words, corpus.vocabulary)
     plan = planning.refuse_what_cannot_fit(config, T, V, workdir.path(""), asked)
     workdir.claim(config, corpus.fingerprint)
@@ -186,6 +188,9 @@ def read(
             f"{corpus.replaced_bytes:,} times the text was not UTF-8; U+FFFD stands "
             "for what could not be read"
         )
+    print(learning.outlook(config, corpus))
+    if doubt := learning.doubt(config, corpus):
+        _warn(doubt)
     return corpus, make_mesh(plan.shape, config.replicas)
 
 
@@ -200,7 +205,7 @@ def draw(workdir: Workdir, metrics: list[dict], vectors: WordVectors) -> float:
         plots.loss(metrics, workdir.path("loss.png"))
     nameless = plots.word_map(vectors, workdir.path("map.png"))
     if nameless:
-        print(f"warning: {report.nameless_words(nameless)}", file=sys.stderr)
+        _warn(report.nameless_words(nameless))
     return time.perf_counter() - started
 
 
@@ -209,8 +214,12 @@ def conclude(
 ) -> None:
     """Keeps the result, scores the vectors if asked, prints the summary."""
     result["neighbours"] = report.neighbours(vectors, flags.words)
+    result["mean_cosine"] = report.mean_cosine(vectors)
+    result["warnings"] = report.warnings(result)
     workdir.save_result(result)  # a file in eval_dir that changed costs no training
     print("\n" + report.summary(result))
+    for warning in result["warnings"]:
+        _warn(warning)
     print("\n" + report.neighbour_table(result["neighbours"]))
     if flags.eval_dir:
         scores = evaluate_folder(vectors, flags.eval_dir, flags.restrict_vocabulary)
@@ -218,6 +227,10 @@ def conclude(
         print("\n" + format_table(scores))
     print(f"\nVectors: {workdir.path('vectors.txt')}")
     print(f"Pictures: {workdir.path('loss.png')}, {workdir.path('map.png')}")
+
+
+def _warn(text: str) -> None:
+    print(textwrap.fill(f"warning: {text}", 80, subsequent_indent="  "))
 
 
 if __name__ == "__main__":

@@ -143,7 +143,6 @@ def test_models_of_another_text_or_version_are_refused(tmp_path):
         (["--models_at_once=-1"], "models_at_once must be >= 0, got -1"),
         (["--memory_gb=1e-6"], "1 at once on each of 2 devices need 0.00 GB of memory"),
         (["--dim=4,99999", "--memory_gb=0.1"], "1 at once on each of 2 devices need"),
-        (["--subsample=1e-12"], "subsample = 1e-12 leaves no word of the text"),
         (["--eval_dir=nowhere"], "eval_dir nowhere is no folder"),
         (["--eval_dir=.", "--corpus=none"], ".: needs lines of word, word and number"),
     ],
@@ -152,6 +151,13 @@ def test_bad_input_is_one_line(run, turns, tmp_path, flags, message):
     status, _, err = run(*SMALL, *flags)
     assert status == 2 and err.strip().splitlines()[-1].startswith(f"error: {message}")
     assert not turns and not (tmp_path / "w/models.json").exists()
+
+
+def test_one_point_of_too_few_pairs_is_refused_before_any_is_trained(run, turns):
+    status, _, err = run(*SMALL, "--subsample=0.1,1e-12")
+    assert status == 2 and not turns
+    assert "at most 1 pairs in 2 epochs for 40 words" in err
+    assert "give subsample = 0 or above 1e-12, more text" in err
 
 
 def planned(monkeypatch, *flags):

@@ -97,6 +97,13 @@ def test_everything_is_there_at_the_end(run, text, tmp_path):
     np.testing.assert_allclose(result["final_loss"], parts)
     assert {"jax", "numpy"} <= set(result["versions"]) and result["device"]
 
+    left = 3000 - result["dropped_by_subsampling_expected"]
+    said = f"Subsampling leaves {left / 30:.3g} % of the words, {left:,.0f} an epoch: "
+    assert said in out and "may be too little to learn from" in out
+    assert result["warnings"][0].startswith("the loss, 4.")
+    assert [x for x in out.splitlines() if x.startswith("warning: the loss, 4.")]
+    np.testing.assert_allclose(result["mean_cosine"], report.mean_cosine(ours))
+
     lines = [json.loads(x) for x in (work / "metrics.jsonl").read_text().splitlines()]
     assert [line["round"] for line in lines] == list(range(1, len(lines) + 1))
     assert lines[-1]["epoch"] == 2
@@ -107,6 +114,7 @@ def test_everything_is_there_at_the_end(run, text, tmp_path):
 
     status, out, _ = run(f"--corpus={text}", f"--workdir={work}", *SMALL)
     assert status == 0 and out.startswith("This run is finished")
+    assert "\nwarning: the loss, 4." in out
 
 
 class Killed(BaseException):
@@ -238,7 +246,8 @@ BAD_FLAGS = {
     "words": "got 'words', which is no flag",
     "--corpus=missing.txt": "missing.txt",
     "--corpus=empty.txt": "empty.txt",
-    "--corpus=lines.txt": "gave no pairs: no sentence keeps two words",
+    "--corpus=lines.txt": "gives no pairs: no sentence keeps two words",
+    "--subsample=1e-12": "pairs in 5 epochs for 40 words",
     "--corpus=one.txt": "the single word 'word'",
     "--min_count=1000000": "min_count",
     "--workdir=text.txt": "cannot write to the work folder text.txt",
@@ -267,6 +276,7 @@ def test_bad_input_is_one_line_and_status_2(run, text, tmp_path, bad):
     assert line.startswith("error: ") and BAD_FLAGS[bad] in line
     assert "Traceback" not in err
     assert [x for x in err.splitlines() if "error" in x] == [line]
+    assert "training:" not in err  # the bar
 
 
 def test_what_vectors_are_scored_with_is_read_before_the_text(run):

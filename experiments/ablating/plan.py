@@ -166,16 +166,8 @@ def job_of(run: Run, base: Config, counts: np.ndarray, num_tokens: int) -> Job:
 
     Equal epochs: those of its configuration. Equal operations: as many rounds, at least
     one, as take the operations of the reference, ``base``.
-
-    Raises:
-      InputError: there is nothing to train on.
     """
     config, V = run.config, len(counts)
-    if pairs_per_epoch(config, counts) < 1:
-        raise InputError(
-            f"subsample = {config.subsample:g} leaves no word of the text; give a "
-            "larger one, or 0 to keep all"
-        )
     per_epoch = num_rounds(config, num_tokens, V)
     if run.budget == "epochs":
         return Job(config, config.epochs * per_epoch)
@@ -190,7 +182,7 @@ def jobs(plan: Plan, counts: np.ndarray, num_tokens: int) -> list[Job]:
     """The trainings of all models, in the order of ``plan.runs()``.
 
     Raises:
-      InputError: there is nothing to train on, or no noise to draw, for one of them.
+      InputError: there is no noise to draw for one of them.
     """
     for exponent in {run.config.noise_exponent for run in plan.runs()}:
         alias_table(counts, exponent)

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -83,10 +84,76 @@ def on_touched_rows(
     its own state. For SGD and Adagrad that is exactly what the dense optimiser does,
     whose other rows have gradient zero and stand still. Adam's do not: its momentum
     moves rows the step never read, so Adam on touched rows ("lazy Adam") is an
-    optimiser of its own. Norms over a table, mixing of rows, or updates where neither
-    gradient nor state is (noise) will not do.
-    """
+    optimiser of its own.
 
+    Raises:
+      InputError: the optimiser does not treat rows one by one: it takes a norm of a
+        table (LAMB, LARS, clipping by it), sums over rows (Adafactor, SM3), products of
+        them (Muon), or draws noise.
+    """
+    _refuse_mixed_rows(optimizer, columns)
+    return _on_touched_rows(optimizer, columns)
+
+
+def _refuse_mixed_rows(
+    optimizer: optax.GradientTransformation, columns: str | None
+) -> None:
+    """Takes two steps of random tables, and of two of their rows by themselves.
+
+    Tables are so large as Adafactor begins to sum at, the second gradient as any norm
+    is cut at. Rows differ in size, or means of two and of all would be near.
+    """
+    V, D, some = 130, 129, np.array([5, 2])
+    rng = np.random.default_rng(0)
+    size_3V1 = 10 ** rng.uniform(-1, 1, (3, V, 1)) * [[[1]], [[1]], [[1e6]]]
+    tables_3VD = (size_3V1 * rng.normal(size=(3, V, D))).astype(np.float32)
+
+    def steps(tables_3RD):
+        params, *gradients = (Params(table, table) for table in tables_3RD)
+        state, moves = optimizer.init(params), []
+        for gradient in gradients:
+            updates, state = optimizer.update(gradient, state, params)
+            params = optax.apply_updates(params, updates)
+            moves.append(updates)
+        return {"update": moves, "state": state}
+
+    def rows_of(x):
+        return x[some] if x.shape[:1] == (V,) else x
+
+    def among_and_alone():
+        among = steps(tables_3VD)
+        among["update"] = jax.tree.map(rows_of, among["update"])
+        among["state"] = optax.tree_map_params(optimizer, rows_of, among["state"])
+        return among, steps(tables_3VD[:, some])
+
+    if columns:  # an axis of one device
+        among_and_alone = jax.vmap(among_and_alone, axis_name=columns, axis_size=1)
+    with jax.ensure_compile_time_eval():
+        among, alone = jax.jit(among_and_alone)()
+    leaves = jax.tree_util.tree_leaves_with_path(among)
+    for (path, one), other in zip(leaves, jax.tree.leaves(alone), strict=True):
+        if isinstance(one, jax.core.Tracer):
+            return  # the optimiser's own settings are traced, and no numbers yet
+        if not _near(one, other):
+            raise InputError(
+                f"on_touched_rows: this optimiser mixes rows: its {path[0].key} for "
+                f"two rows among {V} is another one than for them alone, at "
+                f"{jax.tree_util.keystr(path[1:])} (a norm of a table, sums over rows "
+                "or noise do that); give one that treats rows one by one, like sgd, "
+                'adagrad or adam, or use updates="dense"'
+            )
+
+
+def _near(one: Array, other: Array) -> bool:
+    if one.shape != other.shape or not jnp.issubdtype(one.dtype, jnp.number):
+        return one.shape == other.shape
+    least = 1e-5 * np.max(np.abs(one), initial=0)
+    return np.allclose(one, other, rtol=1e-3, atol=least, equal_nan=True)
+
+
+def _on_touched_rows(
+    optimizer: optax.GradientTransformation, columns: str | None = None
+) -> optax.GradientTransformationExtraArgs:
     def init(params):
         place_V = jax.tree.map(lambda p: jnp.zeros(len(p), jnp.int32), params)
         return TouchedRowsState(optimizer.init(params), place_V)
@@ -249,6 +316,6 @@ def make_optimizer(
         raise InputError(f"optimizer must be {', '.join(scale)}, got {name!r}")
     scaled = scale[name]()
     if name == "adam" and not dense:
-        scaled = on_touched_rows(scaled, columns)
+        scaled = _on_touched_rows(scaled, columns)
     rate = optax.scale_by_learning_rate(schedule)
     return optax.with_extra_args_support(optax.chain(scaled, rate))

@@ -87,6 +87,89 @@ def test_touched_rows_are_exactly_the_dense_form(optimizer):
     assert np.any(rows.w_in != start.w_in)
 
 
+APART = {
+    "sgd with momentum": optax.sgd(0.1, 0.9, nesterov=True),
+    "adagrad": optax.adagrad(0.1),
+    "adam": optax.adam(optax.linear_schedule(0.1, 0, 10)),
+    "adamw": optax.adamw(0.1),
+    "adabelief": optax.adabelief(0.1),
+    "rmsprop": optax.rmsprop(0.1, centered=True, momentum=0.9),
+    "lion": optax.lion(0.1),
+    "clipping by coordinate": optax.chain(optax.clip(1.0), optax.sgd(0.1)),
+}
+MIXED = {
+    "lamb": optax.lamb(0.1),
+    "lars": optax.lars(0.1),
+    "novograd": optax.novograd(0.1),
+    "adafactor": optax.adafactor(0.1),
+    "adafactor, its sums alone": optax.adafactor(
+        0.1, multiply_by_parameter_scale=False, clipping_threshold=None
+    ),
+    "sm3": optax.sm3(0.1),
+    "clipping by norm": optax.chain(optax.clip_by_global_norm(1e6), optax.sgd(0.1)),
+    "noise": optax.chain(optax.add_noise(0.01, 0.55, 0), optax.sgd(0.1)),
+    "prodigy": optax.contrib.prodigy(0.1),
+    "muon": optax.contrib.muon(0.1, ns_steps=1),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_treats_rows_one_by_one_is_taken(name, unoptimized):
+    on_touched_rows(APART[name])
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_what_mixes_rows_is_refused(name, unoptimized):
+    """They would train, to other vectors than they do on whole tables."""
+    with pytest.raises(InputError, match="this optimiser mixes rows: its (upd|state)"):
+        on_touched_rows(MIXED[name])
+
+
+def test_what_mixes_rows_is_told_from_what_asks_other_devices(unoptimized):
+    """``scale_by_row_rms`` asks for a row's mean over the devices that have columns."""
+
+    def by_row(updates, state, params=None):
+        del params
+        square = jax.tree.map(lambda g: jnp.mean(g * g, axis=1), updates)
+        square = jax.lax.pmean(square, "model")
+        return jax.tree.map(lambda g, q: g / q[:, None], updates, square), state
+
+    def by_table(updates, state, params=None):
+        del params
+        return jax.lax.pmean(optax.tree.clip(updates, -1, 1), "model"), jax.tree.map(
+            jnp.sum, updates
+        )
+
+    def init(params):
+        return jax.tree.map(lambda p: jnp.zeros(()), params)
+
+    on_touched_rows(
+        optax.GradientTransformation(optax.init_empty_state, by_row), "model"
+    )
+    with pytest.raises(InputError, match="its state for two rows among 130"):
+        on_touched_rows(optax.GradientTransformation(init, by_table), "model")
+
+
+def test_an_optimizer_whose_rate_is_traced_is_taken_as_it_is():
+    """As one that many models share in a program; there are no numbers to compare."""
+
+    @jax.jit
+    def update(rate, rows, ids):
+        form = on_touched_rows(optax.adam(rate))
+        params = Params(jnp.ones((V, D)), jnp.ones((V, D)))
+        return form.update(rows, form.init(params), params, ids=ids)[0]
+
+    @jax.jit
+    def mixed(rows):
+        on_touched_rows(optax.lamb(0.1))
+        return rows
+
+    ids, rows = random_step(0)
+    assert np.any(update(0.1, rows, ids).w_in)
+    with pytest.raises(InputError, match="mixes rows"):  # its own settings are known
+        mixed(rows)
+
+
 def test_adam_on_touched_rows_leaves_the_others_alone():
     """Dense Adam's momentum moves rows that a step never read; the row form's not."""
     params = Params(jnp.ones((V, D)), jnp.ones((V, D)))

@@ -10,6 +10,19 @@ import sys
 # it is imported.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
+# What a script computes is said by its flags, not by what a shell's profile holds for
+# other programs: JAX's defaults for all that changes numbers. JAX reads these when it
+# is imported. (What compilers do is left to the user, see ``runtime.compiling``.)
+for _name in (
+    "JAX_DEFAULT_MATMUL_PRECISION",
+    "JAX_DEFAULT_PRNG_IMPL",
+    "JAX_ENABLE_X64",
+    "JAX_NUMPY_DTYPE_PROMOTION",
+    "JAX_RANDOM_SEED_OFFSET",
+    "JAX_THREEFRY_PARTITIONABLE",
+):
+    os.environ.pop(_name, None)
+
 # Started by ``python -m``, and about to import for seconds: what is interrupted then
 # ends in silence, not in a traceback. ``cli.Script.run`` has a line to say.
 if sys.argv[0] == "-m":

@@ -21,6 +21,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sgns_jax.config import Config
+from sgns_jax.jax_settings import pinned
 from sgns_jax.optimizers import make_schedule
 from sgns_jax.replicas import Round
 from sgns_jax.step import TrainState
@@ -90,6 +91,7 @@ class Grid(NamedTuple):
 
 
 def make_grid(
+@pinned()
     shape: Config, vocabulary_size: int, num_tokens: int, at_once: int
 ) -> Grid:
     """Compiles. The one place for jit, donation and sharding of many models.
@@ -142,6 +144,7 @@ def make_grid(
 
 
 def load(
+@pinned()
     grid: Grid,
     configs: Sequence[Config],
     counts: np.ndarray,

@@ -20,6 +20,7 @@ from jax import Array
 
 from sgns_jax import block, noise, window
 from sgns_jax.config import Config
+from sgns_jax.jax_settings import pinned
 from sgns_jax.optimizers import add_rows
 from sgns_jax.sharding import UNSPLIT, Split, gather, zero_after
 from sgns_jax.types import Params
@@ -53,15 +54,23 @@ class Keys(NamedTuple):
 
 
 def run_keys(seed: int) -> Keys:
-    """The keys of a run; equal seeds give equal runs."""
-    return Keys(*jax.random.split(jax.random.key(seed), 4))
+    """The keys of a run; equal seeds give equal runs.
+
+    They are those of ``jax.random.key(seed)`` as JAX comes. Made of their bits, as its
+    settings may change what a seed gives: the kind of key, an offset to every seed.
+    """
+    with pinned():
+        bits = jnp.array([0, seed], jnp.uint32)
+        key = jax.random.wrap_key_data(bits, impl="threefry2x32")
+        return Keys(*jax.random.split(key, 4))
 
 
 def init_params(key: Array, vocabulary_size: int, dim: int) -> Params:
     """v uniform on ±1/(2D), u zero, as word2vec.c starts: every score begins at 0."""
     shape = (vocabulary_size, dim)
-    w_in = jax.random.uniform(key, shape, minval=-0.5 / dim, maxval=0.5 / dim)
-    return Params(w_in, jnp.zeros(shape))
+    low, high = -0.5 / dim, 0.5 / dim
+    w_in = jax.random.uniform(key, shape, jnp.float32, low, high)
+    return Params(w_in, jnp.zeros(shape, jnp.float32))
 
 
 def make_sampling(config: Config, counts: np.ndarray) -> Sampling:

@@ -21,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sgns_jax import replicas, window
 from sgns_jax.config import Config
+from sgns_jax.jax_settings import pinned
 from sgns_jax.optimizers import make_optimizer, make_schedule
 from sgns_jax.segment import SegmentMetrics, SegmentParts, segment_parts
 from sgns_jax.sharding import (
@@ -104,6 +105,7 @@ def make_model(
 ) -> Model:
     """The model of a configuration; arguments as in :func:`expected_steps`."""
     return Model(
+@pinned()
         run_keys(config.seed),
         make_sampling(config, counts),
         jnp.float32(config.learning_rate),
@@ -152,6 +154,7 @@ def make_trainer(
     """Initialises and compiles. The one place for jit, donation and sharding.
 
     Args:
+@pinned()
       config: the settings.
       counts: (V,) how often each word stands in the corpus.
       num_tokens: T, length of the token stream, sentence ends included.

@@ -1,5 +1,6 @@
 """Settings that forbid accidents in every test, and one cache of compiled programs."""
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -45,6 +46,32 @@ def x64():
     """float64 in JAX for one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def jax_set_otherwise():
+    """A context in which every setting of JAX that changes numbers has another value.
+
+    Those that a compiler alone reads are not among them.
+    """
+
+    @contextlib.contextmanager
+    def otherwise():
+        offset = "jax_random_seed_offset"
+        jax.config.update(offset, 7)
+        try:
+            with (
+                jax.default_prng_impl("rbg"),
+                jax.threefry_partitionable(False),
+                jax.enable_x64(True),
+                jax.numpy_dtype_promotion("strict"),
+                jax.default_matmul_precision("F64_F64_F64"),
+            ):
+                yield
+        finally:
+            jax.config.update(offset, 0)
+
+    return otherwise
 
 
 @pytest.fixture

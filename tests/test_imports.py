@@ -18,11 +18,13 @@ ALLOWED = {
     "block": {"types", "loss", "gradient"},
     "hessian": {"types", "loss", "gradient", "block"},
     "config": {"types"},
+    "jax_settings": set(),
     "optimizers": {"types"},
     "sharding": {"types"},
     "step": {
         "types",
         "config",
+        "jax_settings",
         "loss",
         "noise",
         "window",
@@ -35,6 +37,7 @@ ALLOWED = {
     "train": {
         "types",
         "config",
+        "jax_settings",
         "window",
         "optimizers",
         "step",
@@ -44,7 +47,15 @@ ALLOWED = {
     },  # fmt: skip
     "plan": {"config", "sharding", "train"},
     "traffic": {"config", "replicas", "sharding", "train", "plan"},
-    "grid": {"types", "config", "optimizers", "step", "replicas", "train"},
+    "grid": {
+        "types",
+        "config",
+        "jax_settings",
+        "optimizers",
+        "step",
+        "replicas",
+        "train",
+    },  # fmt: skip
     "checkpoint": {"types"},
     "text": {"types"},
     "builtin_corpora": {"types", "text"},

@@ -167,6 +167,27 @@ def test_equal_seeds_give_equal_bits_and_others_differ():
 
 
 CHANGES = {
+@pytest.mark.parametrize("settings", [{}, {"optimizer": "adam", "replicas": 2}])
+def test_jax_settings_do_not_change_a_bit(settings, jax_set_otherwise, unoptimized):
+    """Keys of another kind, draws that are split otherwise, float64, wider products.
+
+    Products of float32, as those of bfloat16 are exact.
+    """
+    config = dataclasses.replace(CONFIG, product_dtype="float32", **settings)
+    want = fitted(config)
+    with jax_set_otherwise():
+        got = fitted(config)
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+    assert got[1].params.w_in.dtype == np.float32
+
+
+def test_the_keys_are_those_of_jax(jax_set_otherwise):
+    want = jax.random.key_data(jax.random.split(jax.random.key(2**31 - 1), 4))
+    with jax_set_otherwise():
+        got = jax.numpy.stack([jax.random.key_data(k) for k in run_keys(2**31 - 1)])
+    np.testing.assert_array_equal(got, want)
+
+
     "dim": 9,
     "window": 2,
     "dynamic_window": False,

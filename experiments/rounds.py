@@ -1,7 +1,6 @@
 """The rounds of a run as they are done: a line each, a bar, and what is no number."""
 
 import functools
-import math
 import time
 from collections.abc import Callable
 
@@ -16,7 +15,7 @@ from experiments import processes
 from experiments.workdir import MetricsLog
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
-from sgns_jax.segment import SegmentMetrics
+from sgns_jax.segment import SegmentMetrics, first_not_finite
 from sgns_jax.train import Trainer, num_rounds
 from sgns_jax.types import Params
 from sgns_jax.vocabulary import Vocabulary
@@ -88,8 +87,8 @@ class Rounds:
         line = metrics_line(
             done, self._rounds, self._config, rate, step, metrics, seconds
         )
-        if not math.isfinite(line["loss"]):
-            self._give_up(self._steps + 1 + int(jnp.min(metrics.finite_steps)), params)
+        if (finite_steps := first_not_finite(metrics)) is not None:
+            self._give_up(self._steps + 1 + finite_steps, params)
         if checkpoint and not _all_finite(params):
             self._give_up(line["step"], params)
         self._log.write(line | {"checkpoint": checkpoint})

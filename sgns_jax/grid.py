@@ -30,6 +30,7 @@ from sgns_jax.train import (
     init_state,
     make_model,
     model_parts,
+    num_rounds,
     segment_size,
 )
 from sgns_jax.types import InputError
@@ -90,8 +91,8 @@ class Grid(NamedTuple):
     segments: jax.ShapeDtypeStruct  #: of a round, and where they go
 
 
-def make_grid(
 @pinned()
+def make_grid(
     shape: Config, vocabulary_size: int, num_tokens: int, at_once: int
 ) -> Grid:
     """Compiles. The one place for jit, donation and sharding of many models.
@@ -143,8 +144,8 @@ def make_grid(
     return Grid(M, init, compiled, needed // at_once, split, segment)
 
 
-def load(
 @pinned()
+def load(
     grid: Grid,
     configs: Sequence[Config],
     counts: np.ndarray,
@@ -162,14 +163,29 @@ def load(
       counts: (V,) how often each word stands in the text.
       num_tokens: T.
       rounds: after so many training ends; default: those of a model's epochs.
+
+    Raises:
+      InputError: epochs differ, and ``rounds`` is left open.
     """
+    rounds = rounds or _rounds(configs, num_tokens, len(counts))
     models = [make_model(config, counts, num_tokens, rounds) for config in configs]
     models += models[-1:] * (grid.size - len(models))
     model = jax.device_put(_stack(models), grid.sharding)
     state = grid.init(model.keys.init)
     rates = model.learning_rate, model.num_steps
     schedule = make_schedule(configs[0].schedule, *rates)
-    return Trainer(state, schedule, grid.run, model, grid.segments)
+    return Trainer(state, schedule, grid.run, model, grid.segments, rounds)
+
+
+def _rounds(configs: Sequence[Config], num_tokens: int, vocabulary_size: int) -> int:
+    epochs = sorted({config.epochs for config in configs})
+    if len(epochs) > 1:
+        raise InputError(
+            "models that train side by side take as many rounds, these have epochs "
+            f"{', '.join(map(str, epochs))}; load those of equal epochs together (one "
+            "program trains all), or give rounds"
+        )
+    return epochs[0] * num_rounds(configs[0], num_tokens, vocabulary_size)
 
 
 def _stack(models: Sequence) -> object:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from sgns_jax import block, window
@@ -19,6 +20,16 @@ class SegmentMetrics(NamedTuple):
     loss: block.LossParts  #: summed over the steps that were measured
     pairs: Array  #: int32, positives of all steps
     finite_steps: Array  #: int32, steps before the first loss that is not finite
+
+
+def first_not_finite(metrics: SegmentMetrics) -> int | None:
+    """Steps of a round before its first loss that is no finite number; None: all are.
+
+    Of replicas, that of the first one that left the numbers. Waits for the device.
+    """
+    if np.isfinite(jax.tree.leaves(metrics.loss)).all():
+        return None
+    return int(np.min(metrics.finite_steps))
 
 
 class Segment(NamedTuple):

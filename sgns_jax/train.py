@@ -23,7 +23,12 @@ from sgns_jax import replicas, window
 from sgns_jax.config import Config
 from sgns_jax.jax_settings import pinned
 from sgns_jax.optimizers import make_optimizer, make_schedule
-from sgns_jax.segment import SegmentMetrics, SegmentParts, segment_parts
+from sgns_jax.segment import (
+    SegmentMetrics,
+    SegmentParts,
+    first_not_finite,
+    segment_parts,
+)
 from sgns_jax.sharding import (
     DATA,
     MODEL,
@@ -100,12 +105,12 @@ class Model(NamedTuple):
     num_steps: Array  #: scalar float32, the schedule is laid over so many
 
 
+@pinned()
 def make_model(
     config: Config, counts: np.ndarray, num_tokens: int, rounds: int | None = None
 ) -> Model:
     """The model of a configuration; arguments as in :func:`expected_steps`."""
     return Model(
-@pinned()
         run_keys(config.seed),
         make_sampling(config, counts),
         jnp.float32(config.learning_rate),
@@ -146,15 +151,16 @@ class Trainer(NamedTuple):
     run: replicas.Round  #: compiled; it takes the state's memory for the next's
     model: Model
     segments: jax.ShapeDtypeStruct  #: of a round, and where they go
+    rounds: int  #: after so many training ends
 
 
+@pinned()
 def make_trainer(
     config: Config, counts: np.ndarray, num_tokens: int, mesh: Mesh | None = None
 ) -> Trainer:
     """Initialises and compiles. The one place for jit, donation and sharding.
 
     Args:
-@pinned()
       config: the settings.
       counts: (V,) how often each word stands in the corpus.
       num_tokens: T, length of the token stream, sentence ends included.
@@ -190,7 +196,8 @@ def make_trainer(
     )
     compiled = jitted.lower(state, model, segments, count).compile()
     schedule = make_schedule(config.schedule, config.learning_rate, model.num_steps)
-    return Trainer(state, schedule, compiled, model, segments)
+    rounds = config.epochs * num_rounds(config, num_tokens, len(counts))
+    return Trainer(state, schedule, compiled, model, segments, rounds)
 
 
 def at_rate(config: Config, trainer: Trainer, learning_rate: Array) -> Trainer:
@@ -209,7 +216,7 @@ def fit(
 ) -> Iterator[tuple[int, TrainState, SegmentMetrics]]:
     """Trains, and yields ``(rounds done, state, the round's metrics)`` as it goes.
 
-    Nothing waits for the device: state and metrics are handed out before they are
+    The device is never idle: state and metrics are handed out before they are
     computed. Read a round's metrics after asking for the next one. The next one
     takes the state's memory: save it or read it before asking.
 
@@ -222,18 +229,38 @@ def fit(
     Raises:
       InputError: if a token is no word id of the vocabulary: on the device it would
         silently stand for another word.
+      FloatingPointError: a loss is no finite number any more. It is raised when the
+        round after the next is asked for, or at the end. Of many models (``grid``) one
+        that diverges does not end the others: see their metrics.
     """
     state, segments = trainer.state, trainer.segments
     V = trainer.model.sampling.keep_V.shape[-1]
     size = segment_size(config, len(tokens), V)
     per_epoch = num_rounds(config, len(tokens), V)
-    for done in range(rounds_done, config.epochs * per_epoch):
+    is_grid, before = trainer.model.learning_rate.ndim > 0, None
+    for done in range(rounds_done, trainer.rounds):
         start = done % per_epoch * config.replicas * size
         read = functools.partial(_read_round, tokens, start, size, segments.shape, V)
         round_RT = jax.make_array_from_callback(segments.shape, segments.sharding, read)
         number = np.int32(done * config.replicas)
         state, metrics = trainer.run(state, trainer.model, round_RT, number)
         yield done + 1, state, metrics
+        # The device has this round to do while the metrics of the one before are read.
+        if before and not is_grid:
+            _check_finite(done, trainer.rounds, before)
+        before = metrics
+    if before and not is_grid:
+        _check_finite(trainer.rounds, trainer.rounds, before)
+
+
+def _check_finite(done: int, rounds: int, metrics: SegmentMetrics) -> None:
+    steps = first_not_finite(metrics)
+    if steps is not None:
+        raise FloatingPointError(
+            f"fit: training diverged: no finite loss any more in round {done} of "
+            f"{rounds}, after {steps:,} of its steps; begin anew, or from a state kept "
+            "before, with a lower learning_rate or fewer blocks_per_step"
+        )
 
 
 def _read_round(

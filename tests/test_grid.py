@@ -1,7 +1,6 @@
 """Many models in one program: each is the model that trains alone."""
 
 import dataclasses
-import itertools
 
 import jax
 import numpy as np
@@ -42,13 +41,14 @@ def alone(configs):
         lambda s, model, *segment: train.model_parts(shape, model).run(s, *segment)
     )
     size = train.segment_size(BASE, len(tokens), V)
+    rounds = train.num_rounds(BASE, len(tokens), V)
     place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     for config in configs:
         model = train.make_model(config, counts, len(tokens))
         trainer = train.Trainer(
             train.init_state(config, V, model.keys.init), None,
             lambda state, model, segments, n: run(state, model, segments[0], n), model,
-            jax.ShapeDtypeStruct((1, size), np.int32, sharding=place),
+            jax.ShapeDtypeStruct((1, size), np.int32, sharding=place), rounds,
         )  # fmt: skip
         *_, (_, state, metrics) = train.fit(BASE, trainer, tokens)
         yield jax.tree.map(np.asarray, (state, metrics))
@@ -111,11 +111,45 @@ def test_one_program_for_all_turns_and_budgets(unoptimized):
     for models, rounds in ((MODELS[:2], None), (MODELS[2:3], 2)):
         trainer = grid.load(program, models, counts, len(tokens), rounds)
         assert trainer.run is program.run
-        *_, (_, state, _) = itertools.islice(train.fit(BASE, trainer, tokens), rounds)
+        *_, (done, state, _) = train.fit(BASE, trainer, tokens)
+        assert done == (rounds or train.num_rounds(BASE, len(tokens), V))
         assert state.params.w_in.shape == (2, V, BASE.dim)
         rates = np.asarray(trainer.schedule(state.step - 1))[: len(models)]
         starts = [model.learning_rate for model in models]
         assert np.all(rates < 0.15 * np.array(starts))  # near the end of the schedule
+
+
+def test_models_train_for_their_own_epochs(unoptimized):
+    """Not for those of the shape, which are the default's."""
+    tokens, counts = corpus()
+    per_epoch = train.num_rounds(BASE, len(tokens), V)
+    program = grid.make_grid(grid.shared_shape([BASE]), V, len(tokens), 1)
+    two = [dataclasses.replace(BASE, epochs=2, seed=seed) for seed in (0, 1)]
+    trainer = grid.load(program, two, counts, len(tokens))
+    assert trainer.rounds == 2 * per_epoch
+    done = [done for done, *_ in train.fit(grid.shared_shape(two), trainer, tokens)]
+    assert done == list(range(1, 2 * per_epoch + 1))
+    with pytest.raises(InputError, match="these have epochs 1, 2; load those of equal"):
+        grid.load(program, [BASE, two[0]], counts, len(tokens))
+    assert grid.load(program, [BASE, two[0]], counts, len(tokens), 3).rounds == 3
+
+
+def test_one_model_that_diverges_does_not_end_the_others(unoptimized):
+    tokens, counts = corpus()
+    program = grid.make_grid(grid.shared_shape([BASE]), V, len(tokens), 1)
+    models = [BASE, dataclasses.replace(BASE, learning_rate=1e38)]
+    trainer = grid.load(program, models, counts, len(tokens))
+    *_, (_, state, metrics) = train.fit(BASE, trainer, tokens)
+    finite = np.isfinite(np.asarray(state.params.w_in)).all(axis=(1, 2))
+    assert finite.tolist() == [True, False]
+    assert np.isfinite(metrics.loss.positive).tolist() == [True, False]
+
+
+def test_jax_settings_do_not_change_a_model(jax_set_otherwise, unoptimized):
+    want = trained(MODELS[:1], at_once=1)
+    with jax_set_otherwise():
+        got = trained(MODELS[:1], at_once=1)
+    jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
 def test_what_does_not_fit_into_one_program_is_refused():

@@ -143,14 +143,15 @@ def test_fit_hands_over_all_tokens_in_every_epoch_and_counts_on(replicas, segmen
         return state, None
 
     config = dataclasses.replace(CONFIG, replicas=replicas)
-    model = train.Model(None, Sampling(np.ones(V), None, None, None), None, None)
+    sampling = Sampling(np.ones(V), None, None, None)
+    model = train.Model(None, sampling, np.float32(1), None)
     # Rows are longer than a segment where devices share them evenly.
     size = train.segment_size(config, len(tokens), V)
     place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     shape = jax.ShapeDtypeStruct((replicas, size + 3), np.int32, sharding=place)
-    trainer = train.Trainer(None, None, run, model, shape)
-    done = [done for done, *_ in train.fit(config, trainer, tokens)]
     rounds = segments // replicas
+    trainer = train.Trainer(None, None, run, model, shape, 2 * rounds)
+    done = [done for done, *_ in train.fit(config, trainer, tokens)]
     assert done == list(range(1, 2 * rounds + 1))
     assert [number for number, _ in handed] == list(range(0, 2 * segments, replicas))
     for epoch in (handed[:rounds], handed[rounds:]):
@@ -166,7 +167,6 @@ def test_equal_seeds_give_equal_bits_and_others_differ():
     assert np.any(other.params.w_in != first.params.w_in)
 
 
-CHANGES = {
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "adam", "replicas": 2}])
 def test_jax_settings_do_not_change_a_bit(settings, jax_set_otherwise, unoptimized):
     """Keys of another kind, draws that are split otherwise, float64, wider products.
@@ -188,6 +188,7 @@ def test_the_keys_are_those_of_jax(jax_set_otherwise):
     np.testing.assert_array_equal(got, want)
 
 
+CHANGES = {
     "dim": 9,
     "window": 2,
     "dynamic_window": False,
@@ -341,6 +342,40 @@ def test_no_step_copies_or_fills_what_has_a_row_for_each_word(optimizer):
     assert not {"copy", "broadcast", "iota", "concatenate"} & set(made)
     fused = re.findall(r"= \w+\[12345[,\]]\S* fusion\(.*calls=(\S*)", program)
     assert all("scatter" in computation for computation in fused)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("bad", [2, 4, 5])
+def test_training_that_leaves_the_numbers_is_ended(replicas, bad, unoptimized):
+    """By the round that follows; in the last round at the end."""
+    tokens, counts = corpus(4000)
+    config = dataclasses.replace(CONFIG, replicas=replicas, epochs=1)
+    if replicas == 1:
+        config = dataclasses.replace(config, segment_tokens=800)
+    trainer = train.make_trainer(config, counts, len(tokens))
+    run, rounds = trainer.run, trainer.rounds
+    bad = min(bad, rounds)
+    handed = []
+
+    def diverging(state, model, text, number):
+        state, metrics = run(state, model, text, number)
+        if len(handed) + 1 == bad:
+            loss = metrics.loss._replace(
+                positive=metrics.loss.positive.at[-1].set(np.nan)
+            )
+            finite_steps = metrics.finite_steps.at[-1].set(3)
+            metrics = metrics._replace(loss=loss, finite_steps=finite_steps)
+        handed.append(number)
+        return state, metrics
+
+    seen = []
+    message = (
+        f"diverged: no finite loss any more in round {bad} of {rounds}, after 3 of"
+    )
+    with pytest.raises(FloatingPointError, match=message):
+        for done, *_ in train.fit(config, trainer._replace(run=diverging), tokens):
+            seen.append(done)
+    assert seen == list(range(1, min(bad + 1, rounds) + 1))
 
 
 def test_the_old_state_is_donated():

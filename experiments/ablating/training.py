@@ -1,10 +1,9 @@
 """Training of many models at once, in turns; what is measured is kept."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby, islice
+from itertools import groupby
 from typing import NamedTuple
 
 import jax
@@ -145,14 +144,12 @@ def train(
     grid: Grid, turn: Sequence[Job], text: Text, on_round: Callable[[], None]
 ) -> list[Trained]:
     """Trains the models of a turn; ``on_round`` is called after each segment."""
-    configs, rounds = [job.config for job in turn], turn[0].rounds
+    configs = [job.config for job in turn]
     tokens_T, counts_V = text
-    trainer = load(grid, configs, counts_V, len(tokens_T), rounds)
-    per_epoch = num_rounds(configs[0], len(tokens_T), len(counts_V))
-    passes = dataclasses.replace(configs[0], epochs=-(-rounds // per_epoch))
+    trainer = load(grid, configs, counts_V, len(tokens_T), turn[0].rounds)
     pairs_M, pending = 0, None
-    all_rounds = islice(fit(passes, trainer, tokens_T), rounds)
-    for _, state, metrics in all_rounds:  # noqa: B007, the last one is read
+    rounds = fit(configs[0], trainer, tokens_T)
+    for _, state, metrics in rounds:  # noqa: B007, the last one is read
         # The device works on this round while the one before is read.
         if pending is not None:
             pairs_M = pairs_M + np.asarray(pending, np.int64)

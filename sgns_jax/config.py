@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+
 from sgns_jax.types import InputError
 
 
@@ -55,6 +57,15 @@ BACKENDS = {
 }
 
 
+def backend_here() -> str:
+    """The kind of the device that JAX finds: a key of ``BACKENDS``; it starts JAX.
+
+    What JAX has by another name ("METAL") is a chip of many lanes, as a GPU is.
+    """
+    name = jax.default_backend()
+    return name if name in BACKENDS else "gpu"
+
+
 def _setting(group, default, meaning, needs, holds):
     metadata = {"setting": Setting(group, meaning, needs, holds)}
     return dataclasses.field(default=default, metadata=metadata)
@@ -87,6 +98,10 @@ def _switch(group, default, meaning):
 @dataclasses.dataclass(frozen=True)
 class Config:
     """The settings that decide a run's numbers; two equal ones give equal vectors.
+
+    Where ``blocks_per_step`` or ``replicas`` is left open and ``backend`` too, JAX is
+    asked for its device, which starts it: what must come before
+    (``jax.distributed.initialize``) does, or one gives ``backend``.
 
     Raises:
       InputError: at construction, if a value is outside its range.
@@ -242,7 +257,7 @@ class Config:
         "Batching",
         None,
         "The kind of device that blocks_per_step and replicas suit where they are not "
-        "given. The scripts take that of the device that JAX finds, Config the cpu.",
+        "given; default: that of the device that JAX finds.",
         *BACKENDS,
     )
     block_size: int = _whole(
@@ -322,9 +337,12 @@ def _fill(config: Config) -> None:
         if getattr(config, name) is None:
             object.__setattr__(config, name, value)
 
-    fill("backend", "cpu")
-    backend, optimizer = BACKENDS[config.backend], OPTIMIZERS[config.optimizer]
+    optimizer = OPTIMIZERS[config.optimizer]
     fill("learning_rate", optimizer.learning_rate)
+    if None not in (config.blocks_per_step, config.replicas):
+        return  # and JAX need not be asked
+    fill("backend", config.backend or backend_here())
+    backend = BACKENDS[config.backend]
     tokens = min(backend.tokens_per_step, optimizer.tokens_per_step)
     fill("blocks_per_step", max(1, tokens // config.block_size))
     fill("replicas", backend.replicas)

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import jax
 import pytest
 
 from sgns_jax.config import BACKENDS, OPTIMIZERS, Config
@@ -81,6 +82,29 @@ def test_backends_bring_their_own_defaults(backend):
     # SGD diverges on large steps, on any device.
     small = Config(backend=backend, optimizer="sgd", block_size=32)
     assert small.blocks_per_step == 4
+
+
+@pytest.mark.parametrize(
+    ("found", "backend"), [("gpu", "gpu"), ("tpu", "tpu"), ("METAL", "gpu")]
+)
+def test_what_is_left_open_suits_the_device_that_jax_finds(found, backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: found)
+    assert Config() == Config(backend=backend)
+    assert Config(optimizer="sgd", replicas=1).backend == backend
+    assert Config(backend="cpu").replicas == BACKENDS["cpu"].replicas
+
+
+def test_jax_is_not_started_for_what_is_given(monkeypatch):
+    """What must come before (other processes, for one) still can."""
+
+    def started():
+        raise AssertionError("asked JAX for its device")
+
+    monkeypatch.setattr(jax, "default_backend", started)
+    assert Config(blocks_per_step=4, replicas=1).replicas == 1
+    assert Config(backend="gpu").replicas == 1
+    with pytest.raises(AssertionError, match="asked JAX"):
+        Config(replicas=1)
 
 
 def test_settings_are_explained():

@@ -27,3 +27,13 @@ for _name in (
 # ends in silence, not in a traceback. ``cli.Script.run`` has a line to say.
 if sys.argv[0] == "-m":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if any(name.startswith("JAX_") for name in os.environ):
+        try:
+            import jax  # noqa: F401
+        except ValueError as error:  # at the first setting that it cannot read
+            print(
+                f"error: JAX does not take a variable of the environment: {error}; "
+                "correct or unset it",
+                file=sys.stderr,
+            )
+            sys.exit(2)

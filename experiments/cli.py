@@ -18,7 +18,7 @@ from typing import NamedTuple
 from absl import flags
 from absl.flags import FlagValues
 
-from experiments import processes, stopping
+from experiments import processes, runtime, stopping
 from sgns_jax.config import Config, Setting
 from sgns_jax.types import InputError
 
@@ -104,11 +104,11 @@ class Script:
     def run(self, main: Callable[[FlagValues], int | None]) -> None:
         """Parses the command line, runs ``main`` on the flags, exits with its status.
 
-        What the user can mend ends in one line on the standard error and status 2; a
-        fault of ours keeps its traceback. A signal to stop ends in a line, too, and
-        the status that shells expect of it; what ends as another process of the job is
-        gone has status 75, "try again". What a terminal cannot show is written as
-        escapes.
+        What the user can mend, a device that JAX does not have, too, ends in one line
+        on the standard error and status 2; a fault of ours keeps its traceback. A
+        signal to stop ends in a line, too, and the status that shells expect of it;
+        what ends as another process of the job is gone has status 75, "try again".
+        What a terminal cannot show is written as escapes.
         """
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # a caller's may be another
@@ -128,6 +128,8 @@ class Script:
             what = str(stop) or "interrupted"
             _end(f"{what}; the same command {self._again}", stopping.status(stop))
         except Exception:
+            if trouble := runtime.why_not_started():
+                _end(f"error: {trouble}", 2)
             if not processes.many():
                 raise
             traceback.print_exc()

@@ -24,7 +24,7 @@ from jax.sharding import Mesh
 from experiments import cli, joining, planning, processes, report, sitting
 from experiments.foreseeing import learning
 from experiments.provenance import device
-from experiments.runtime import start_jax
+from experiments.runtime import check_devices, start_jax
 from experiments.stopping import Stopping
 from experiments.workdir import Workdir, read_corpus
 from sgns_jax.config import Config
@@ -125,6 +125,8 @@ def main(flags: FlagValues) -> int | None:
     folder = flags.workdir or report.default_workdir(config.corpus)
     if flags.plan:
         return planning.show(config, Path(folder), flags.keep_checkpoints, asked)
+    if mesh:
+        check_devices(mesh)
     workdir = Workdir(folder)
     finished = workdir.finished(config)
     processes.check_same(finished, f"is the run in {folder} finished")

@@ -1,12 +1,19 @@
 """How JAX is started, seen in fresh processes."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
+from experiments import runtime
+from sgns_jax.sharding import MeshShape
+from sgns_jax.types import InputError
+
+XLA_COUNT = "xla_force_host_platform_device_count"
 ROOT = Path(__file__).parent.parent
 SHOW = """
 from experiments.runtime import start_jax
@@ -25,6 +32,7 @@ INHERITED = (
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
     "JAX_NUM_CPU_DEVICES",
     "PJRT_NPROC",
+    "XLA_FLAGS",
 )
 
 
@@ -53,6 +61,88 @@ def test_what_the_user_has_set_stands(tmp_path):
         "JAX_NUM_CPU_DEVICES": "5",
     }
     assert start(tmp_path, **settings) == ["3", "own", "5"]
+
+
+def test_devices_that_xla_was_told_of_are_counted(tmp_path):
+    """They were overridden by one for each core."""
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=7"}
+    assert start(tmp_path, **flags)[2] == "7"
+    assert start(tmp_path, JAX_NUM_CPU_DEVICES="3", **flags)[2] == "3"  # as in JAX
+
+
+@pytest.mark.parametrize(
+    ("variables", "count"),
+    [
+        ({}, "there are 2, one for each core (JAX_NUM_CPU_DEVICES=8 makes as many"),
+        ({"JAX_NUM_CPU_DEVICES": "2"}, "there are 2, as JAX_NUM_CPU_DEVICES says"),
+        ({"XLA_FLAGS": f"--{XLA_COUNT}=2"}, "there are 2, as XLA_FLAGS says (JAX"),
+        ({"XLA_FLAGS": f"--{XLA_COUNT}=2", "JAX_NUM_CPU_DEVICES": "5"}, "as JAX_NUM"),
+    ],
+)
+def test_a_mesh_that_is_too_large_says_what_counts(variables, count, monkeypatch):
+    for name in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    cpus = jax.devices("cpu")[:1] * 2
+    monkeypatch.setattr(jax, "devices", lambda: cpus)
+    with pytest.raises(InputError, match=re.escape(count)):
+        runtime.check_devices(MeshShape(2, 4))
+    runtime.check_devices(MeshShape(1, 2))
+
+
+def end(module, **variables):
+    """Status and last lines of a script under some environment."""
+    run = subprocess.run(
+        [sys.executable, "-m", f"experiments.{module}", "--workdir=/dev/null/none"],
+        cwd=ROOT, env=os.environ | variables, capture_output=True, text=True,
+    )  # fmt: skip
+    return run.returncode, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "variables", "line"),
+    [
+        (
+            "train",
+            {"JAX_PLATFORMS": "cuda"},
+            "JAX cannot start with JAX_PLATFORMS=cuda",
+        ),
+        ("walkthrough", {"JAX_PLATFORMS": "foo"}, "'foo' is not in the list of known"),
+        ("train", {"JAX_NUM_CPU_DEVICES": "0"}, "start with JAX_NUM_CPU_DEVICES=0"),
+        ("train", {"JAX_NUM_CPU_DEVICES": "x"}, '"x" for JAX flag jax_num_cpu_devices'),
+        ("ablation", {"JAX_LOG_COMPILES": "maybe"}, "'maybe' for environment 'JAX_LOG"),
+    ],
+)
+def test_what_jax_cannot_start_with_ends_in_a_line(module, variables, line):
+    status, err = end(module, **variables)
+    assert status == 2, err
+    (only,) = err.splitlines()
+    assert only.startswith("error: JAX ") and line in only, only
+
+
+def test_jax_settings_of_the_environment_are_left_out():
+    """Those that change numbers; another that is set stays."""
+    show = (
+        "import experiments, jax; c = jax.config; print(c.jax_enable_x64, "
+        "c.jax_default_prng_impl, c.jax_threefry_partitionable, "
+        "c.jax_default_matmul_precision, c.jax_random_seed_offset, "
+        "c.jax_numpy_dtype_promotion.value, c.jax_debug_nans)"
+    )
+    variables = {
+        "JAX_ENABLE_X64": "1",
+        "JAX_DEFAULT_PRNG_IMPL": "rbg",
+        "JAX_THREEFRY_PARTITIONABLE": "0",
+        "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+        "JAX_RANDOM_SEED_OFFSET": "5",
+        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+        "JAX_DEBUG_NANS": "1",
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", show],
+        cwd=ROOT, env=os.environ | variables, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.stdout.split() == "False threefry2x32 True None 0 standard True".split()
 
 
 def test_what_takes_seconds_to_import_waits_until_it_is_used():

@@ -81,3 +81,20 @@ def check_devices(mesh: MeshShape) -> None:
         f"mesh {mesh} takes {mesh.devices} devices, {count}; give a smaller --mesh, or "
         "none"
     )
+
+
+def compiling() -> dict[str, object]:
+    """What the user tells compilers, which round otherwise for it: for config.json.
+
+    Without what changes no number: how many devices a CPU is, and where to dump.
+    """
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    silent = _XLA_COUNT, "xla_dump_"
+    numbers = [flag for flag in flags if not flag.lstrip("-").startswith(silent)]
+    names = (
+        "jax_disable_most_optimizations",
+        "jax_exec_time_optimization_effort",
+        "jax_optimization_level",
+    )
+    settings = {name: jax.config.values.get(name) for name in names}
+    return {"XLA_FLAGS": " ".join(sorted(numbers))} | settings

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from experiments import processes
+from experiments import processes, runtime
 from sgns_jax.config import Config
 from sgns_jax.corpus import SETTINGS, Corpus, load_corpus
 from sgns_jax.types import InputError
@@ -66,6 +66,7 @@ class Workdir:
         """
         identity = dataclasses.asdict(config) | {"corpus_fingerprint": fingerprint}
         self._refuse_other(identity)
+        identity["compiling"] = self._same_compiling()
         self.write_json("config.json", identity)
 
     @contextmanager
@@ -107,6 +108,18 @@ class Workdir:
                     f"this one has {value!r}; give another --workdir, or the run's "
                     "own settings to go on with it"
                 )
+
+    def _same_compiling(self) -> dict:
+        """What compilers are told, as it was told before; older runs do not say."""
+        path, told = self.path("config.json"), runtime.compiling()
+        old = self.read_json("config.json") if path.exists() else {}
+        if (before := old.get("compiling", told)) != told:
+            raise InputError(
+                f"{self._folder} holds a run that was compiled with {before}, this one "
+                f"is with {told}, which rounds otherwise; set that as it was to go on, "
+                "or give another --workdir"
+            )
+        return told
 
     def open_metrics(self, rounds_done: int) -> "MetricsLog":
         """The metrics file, cut back to the rounds that a checkpoint has done."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import processes, report, rounds, sitting, train
+from experiments import processes, report, rounds, runtime, sitting, train
 from experiments.workdir import MetricsLog, Workdir
 from sgns_jax import fit, load_corpus, make_trainer
 from sgns_jax.block import LossParts
@@ -273,6 +273,20 @@ def test_a_folder_is_left_clean_and_its_run_is_known(tmp_path):
         (tmp_path / "config.json").write_text(damaged)
         with pytest.raises(InputError, match="is not the JSON this program writes"):
             work.finished(config)
+
+
+def test_a_run_that_was_compiled_otherwise_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    config, work, path = Config(dim=8), Workdir(str(tmp_path)), tmp_path / "config.json"
+    work.claim(config, "text")
+    monkeypatch.delenv("XLA_FLAGS")
+    with pytest.raises(InputError, match="compiled with .*fast_math=true.*, this one"):
+        work.claim(config, "text")
+    older = json.loads(path.read_text())
+    del older["compiling"]  # a run of a version that did not say is taken
+    path.write_text(json.dumps(older))
+    work.claim(config, "text")
+    assert json.loads(path.read_text())["compiling"] == runtime.compiling()
 
 
 def test_two_runs_do_not_train_in_one_folder(run, text, tmp_path):  # noqa: F811

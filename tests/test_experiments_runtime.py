@@ -145,6 +145,19 @@ def test_jax_settings_of_the_environment_are_left_out():
     assert run.stdout.split() == "False threefry2x32 True None 0 standard True".split()
 
 
+def test_what_compilers_are_told_without_what_changes_no_number(monkeypatch):
+    flags = f"--xla_dump_to=/tmp/x --xla_b=2 --{XLA_COUNT}=8  --xla_a=1"
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    told = runtime.compiling()
+    assert told["XLA_FLAGS"] == "--xla_a=1 --xla_b=2"
+    assert told["jax_disable_most_optimizations"] is False
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        assert runtime.compiling()["jax_disable_most_optimizations"] is True
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+
+
 def test_what_takes_seconds_to_import_waits_until_it_is_used():
     slow = {"sklearn", "matplotlib", "scipy.stats"}
     code = f"import experiments.train, sys; print({slow} & sys.modules.keys())"

@@ -326,7 +326,8 @@ class Config:
         if self.sync_every and self.replicas == 1:
             raise InputError(
                 f"sync_every = {self.sync_every} merges replicas, and there is one "
-                "model; give --replicas, one for each device that trains by itself"
+                "model; give replicas, one for each device that trains by itself, or "
+                "sync_every = 0"
             )
 
 

@@ -124,7 +124,7 @@ def make_mesh(
     if shape.devices > len(devices):
         raise InputError(
             f"mesh {shape} takes {shape.devices} devices, there are {len(devices)}; "
-            "give a smaller --mesh, or none"
+            "give a smaller one, or none"
         )
     placed = np.array(devices[: shape.devices]).reshape(axis_sizes(shape, replicas))
     return Mesh(placed, (REPLICA, DATA, MODEL))
@@ -139,8 +139,8 @@ def check_columns(dim: int, m: int) -> None:
     if dim % m:
         near = f"{dim - dim % m} or {dim - dim % m + m}" if dim > m else m
         raise InputError(
-            f"D = {dim} columns cannot be split evenly over model:{m}; give --dim "
-            f"{near}, or a --mesh whose model divides {dim}"
+            f"D = {dim} columns cannot be split evenly over model:{m}; give dim = "
+            f"{near}, or a mesh whose model divides {dim}"
         )
 
 

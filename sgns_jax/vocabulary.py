@@ -56,14 +56,14 @@ def build_vocabulary(
     if not len(kept):
         raise InputError(
             f"no word occurs min_count = {min_count} times: the most frequent one "
-            f"occurs {largest} times; give a lower --min_count or more text"
+            f"occurs {largest} times; give a lower min_count or more text"
         )
     kept = _most_frequent(kept, max_vocabulary)
     words = tuple(kept["word"].to_pylist())
     if len(words) == 1:
         raise InputError(
             f"the vocabulary is the single word {words[0]!r}, the model needs two "
-            "or more; give a lower --min_count, a larger vocabulary or more text"
+            "or more; give a lower min_count, a larger vocabulary or more text"
         )
     return Vocabulary(words, kept["count"].to_numpy()), dropped
 

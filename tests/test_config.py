@@ -115,5 +115,5 @@ def test_settings_are_explained():
 
 def test_one_model_is_merged_with_none():
     assert Config(replicas=2, sync_every=3).sync_every == 3
-    with pytest.raises(InputError, match="there is one model; give --replicas"):
+    with pytest.raises(InputError, match="there is one model; give replicas"):
         Config(replicas=1, sync_every=3)

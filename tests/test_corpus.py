@@ -405,7 +405,7 @@ def test_errors(source, tmp_path):
         load_corpus(source, source + "/cache")
     with pytest.raises(InputError, match="lies inside the corpus"):
         load_corpus(str(tmp_path), tmp_path / "cache")
-    with pytest.raises(InputError, match="lower --min_count"):
+    with pytest.raises(InputError, match="lower min_count"):
         load_corpus(source, tmp_path / "cache", min_count=5)
     (tmp_path / "text.txt").write_text(" \n \n")
     with pytest.raises(InputError, match="holds no words"):

@@ -1,7 +1,10 @@
 """What every script shares: paths that are meant, terminals of any encoding."""
 
+import ast
+import functools
 import importlib
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -17,6 +20,10 @@ SCRIPTS = sorted(
     for path in FOLDER.glob("*.py")
     if "SCRIPT = cli.Script(" in path.read_text(encoding="utf-8")
 )
+
+
+#: Whose messages one script alone can meet, though others import the module.
+OF_ONE = {"experiments.report": "train", "experiments.benchmarking.texts": "benchmark"}
 
 
 @pytest.fixture
@@ -45,6 +52,62 @@ def test_every_flag_that_takes_a_path_is_known_as_one(name):
     assert {kinds[name] for name in paths} <= {Path}
     others = [f for f in script.flags if f.kind is str and f.name not in paths]
     assert not [f for f in others if {"folder", "path"} & set(f.needs.split())]
+
+
+@functools.cache
+def parsed(path):
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def advised(path):
+    """Flags that a module names in what it raises."""
+    raised = [
+        x for node in parsed(path) if type(node) is ast.Raise for x in ast.walk(node)
+    ]
+    texts = [x.value for x in raised if type(x) is ast.Constant]
+    return {flag for text in texts for flag in re.findall(r"--([a-z_]+)", str(text))}
+
+
+def imported(script):
+    """Modules of experiments that a script imports, and they import, and so on."""
+    seen, todo = set(), [f"experiments.{script}"]
+    while todo:
+        module = todo.pop()
+        path = FOLDER.parent / (module.replace(".", "/") + ".py")
+        if module in seen or not path.exists():
+            continue
+        seen.add(module)
+        for node in parsed(path):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                todo += (x for x in [node.module, *names] if x[:11] == "experiments")
+    return {name: FOLDER.parent / (name.replace(".", "/") + ".py") for name in seen}
+
+
+@pytest.mark.parametrize("name", [s for s in SCRIPTS if s != "tables"])
+def test_what_a_message_advises_the_script_has(name):
+    script = importlib.import_module(f"experiments.{name}").SCRIPT
+    known = {flag.name for flag in script.flags} | {"help", "name"}
+    wrong = {
+        module: advised(path) - known
+        for module, path in imported(name).items()
+        if OF_ONE.get(module, name) == name and advised(path) - known
+    }
+    assert not wrong
+
+
+def test_the_library_names_settings_as_python_does():
+    """Its users have no flags, and no script has all of them."""
+    library = FOLDER.parent / "sgns_jax"
+    assert {flag for path in library.glob("*.py") for flag in advised(path)} == {"help"}
+    assert advised(FOLDER / "workdir.py") == {"workdir"}
+
+
+def test_only_what_has_replicas_merges_them():
+    for name in SCRIPTS:
+        script = importlib.import_module(f"experiments.{name}").SCRIPT
+        flags = {flag.name for flag in script.flags}
+        assert "replicas" in flags or "sync_every" not in flags
 
 
 def test_the_home_folder_is_meant_by_a_tilde(run, monkeypatch):

@@ -53,7 +53,7 @@ def test_settings_differ_where_meshes_do_not(trained):
 
 def test_columns_that_cannot_be_shared_evenly_are_refused():
     check_columns(100, 4)
-    for dim, m, words in ((100, 8, "give --dim 96 or 104"), (3, 8, "give --dim 8,")):
+    for dim, m, words in ((100, 8, "give dim = 96 or 104"), (3, 8, "give dim = 8,")):
         with pytest.raises(InputError, match=words):
             check_columns(dim, m)
 

@@ -15,7 +15,7 @@ from sgns_jax.types import InputError
 
 #: The text is one for all models, and replicas are what the models themselves are.
 READING = "corpus min_count max_vocabulary tokenizer lowercase sentence_length".split()
-FIXED = (*READING, "seed", "replicas", "backend")
+FIXED = (*READING, "seed", "replicas", "sync_every", "backend")
 SWEPT = [f.name for f in dataclasses.fields(Config) if f.name not in FIXED]
 ALWAYS = ("negatives", "noise_exponent")  #: in the grid even with one value
 BUDGETS = ("epochs", "flops")

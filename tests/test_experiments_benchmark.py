@@ -769,8 +769,8 @@ def test_a_missing_score_of_a_small_budget_is_no_zero():
     assert "time to quality, ratio –" in " ".join(shown(result).split())
 
 
-def shown(result):
-    settings = {"epochs": 5, "threads": 2, "restrict_vocabulary": 30000}
+def shown(result, threads=2):
+    settings = {"epochs": 5, "threads": threads, "restrict_vocabulary": 30000}
     settings |= {"noise_exponent": 0.75, "eval_dir": "eval"}
     text = {"words": 17_024_630, "vocabulary": 70_441}
     return tables.table(result | {"settings": settings, "text": text})
@@ -809,6 +809,33 @@ def test_tables_fit_the_terminal():
     assert max(map(len, table.splitlines())) <= 80
     assert "1235 (1234–1236)" in table and ".500" in table
     assert "its noise exponent is fixed at 0.5" in table
+
+
+@pytest.mark.parametrize(
+    ("threads", "says"),
+    [
+        (
+            1,
+            "With 1 thread it draws a tenth of its first vectors, and leaves the other 9",
+        ),
+        (
+            2,
+            "With 2 threads it draws 2 tenths of its first vectors, and leaves the other 8",
+        ),
+        (
+            9,
+            "With 9 threads it draws 9 tenths of its first vectors, and leaves the other 1 as",
+        ),
+        (10, None),
+    ],
+)
+def test_what_fasttext_begins_with_is_said(threads, says):
+    """By its source, and by experiment: zeros in 90 %, 80 %, 50 %, 0 % of the rows."""
+    result = summary.summarise([made_up(p, 0) for p in ("sgns_jax", "fasttext")], 5)
+    said = " ".join(shown(result, threads).split())
+    assert says in said if says else "first vectors" not in said
+    others = summary.summarise([made_up("gensim", 0)], 5)
+    assert "first vectors" not in shown(others, threads)
 
 
 def test_a_picture_of_one_point_has_a_scale(tmp_path, monkeypatch):

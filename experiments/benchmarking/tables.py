@@ -176,6 +176,7 @@ def _notes(result: dict, programs: list[str]) -> list[str]:
         notes.append(
             "fasttext: without subwords; its noise exponent is fixed at 0.5, here "
             f"{settings['noise_exponent']:g} for the others."
+            + _unset(settings["threads"])
         )
     if any(one["quality"] for one in against.values()):
         notes.append(
@@ -190,6 +191,18 @@ def _notes(result: dict, programs: list[str]) -> list[str]:
             f"here {quality['measures_above']}."
         )
     return notes
+
+
+def _unset(threads: int) -> str:
+    """What fastText draws of its first vectors: a tenth of them for each thread."""
+    if threads >= 10:
+        return ""
+    tenths = "a tenth" if threads == 1 else f"{threads} tenths"
+    return (
+        f" With {threads} thread{'s' if threads > 1 else ''} it draws {tenths} of its "
+        f"first vectors, and leaves the other {10 - threads} as memory was: 0 in large "
+        "tables (its issue 1061)."
+    )
 
 
 def _never(peer: str, against: dict) -> str:

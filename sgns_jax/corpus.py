@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from sgns_jax import corpus_cache, parts
 from sgns_jax.builtin_corpora import BUILT_IN
-from sgns_jax.text import STDIN, source_files, text_bytes
+from sgns_jax.files import source_files
+from sgns_jax.text import STDIN, text_bytes
 from sgns_jax.types import InputError
 from sgns_jax.vocabulary import Vocabulary, load_vocabulary
 

@@ -7,10 +7,8 @@ whatever the size of the file and however long its lines.
 
 import bz2
 import codecs
-import glob
 import gzip
 import lzma
-import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -22,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sgns_jax.files import source_files
 from sgns_jax.types import InputError
 
 STDIN = "-"
@@ -52,42 +51,6 @@ class Tokens(NamedTuple):
     ids: np.ndarray  #: (tokens,) int32, indices into ``words``; "" is no token
     bytes_read: int  #: length of the piece
     replaced_bytes: int  #: how many U+FFFD stand for bytes that are not UTF-8
-
-
-def source_files(source: str) -> list[Path]:
-    """The files that a path, folder or glob names, in the order they are read.
-
-    A folder is read with its sub-folders, sorted by name, without hidden files.
-
-    Raises:
-        InputError: there is no such file, no file matches, or a folder cannot be read.
-    """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        files = [file for file in _visible_files(path) if file.is_file()]
-    elif path.exists():
-        files = [path]
-    else:
-        matches = map(Path, glob.glob(str(path), recursive=True))
-        files = [match for match in matches if match.is_file()]
-    if not files:
-        raise InputError(
-            f"corpus {source!r} names no file; give a text file, a folder with "
-            "files, a glob in quotes, '-' for standard input, 'pydoc' or 'text8'"
-        )
-    return sorted(files)
-
-
-def _visible_files(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:  # or its text would be missing silently
-        raise InputError(
-            f"cannot read the folder {error.filename}: {error.strerror}; make it "
-            "readable, or give a glob that leaves it out"
-        ) from error
-
-    for root, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(root, name) for name in names if not name.startswith("."))
 
 
 def text_bytes(files: Iterable[Path]) -> int | None:

@@ -57,7 +57,8 @@ ALLOWED = {
         "train",
     },  # fmt: skip
     "checkpoint": {"types"},
-    "text": {"types"},
+    "files": {"types"},
+    "text": {"types", "files"},
     "builtin_corpora": {"types", "text"},
     "vocabulary": {"types", "text"},
     "encoding": {"types", "text", "vocabulary"},
@@ -65,6 +66,7 @@ ALLOWED = {
     "parts": {"types", "text", "vocabulary", "encoding", "corpus_cache"},
     "corpus": {
         "types",
+        "files",
         "text",
         "vocabulary",
         "builtin_corpora",

@@ -4,7 +4,6 @@ import bz2
 import gzip
 import io
 import lzma
-import os
 import re
 import sys
 import unicodedata
@@ -16,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgns_jax import text
-from sgns_jax.text import open_source, source_files, text_bytes, tokenize
+from sgns_jax.text import open_source, text_bytes, tokenize
 from sgns_jax.types import InputError
 
 # Few characters, so that the awkward ones meet: white space of one, two and three
@@ -169,39 +168,6 @@ def test_damaged_packed_files(tmp_path, ending, damage):
         list(open_source(str(path)))
 
 
-def test_folder_is_read_by_name_without_hidden_files(tmp_path):
-    for name in ("2", "10", "b", "a/z", "a/b/c", "1", ".hidden", ".git/x", "a/.y"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(name)
-    assert b"".join(open_source(str(tmp_path))) == b"1\n10\n2\na/b/c\na/z\nb\n"
-    assert text_bytes(source_files(str(tmp_path))) == 19
-
-
-def test_a_folder_that_cannot_be_read_is_not_left_out(tmp_path, monkeypatch):
-    (tmp_path / "text").write_text("text")
-    (tmp_path / "shut").mkdir()
-    scandir = os.scandir
-
-    def refusing(path):  # as the system does, except to root
-        if os.fspath(path).endswith("shut"):
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
-    with pytest.raises(InputError, match="cannot read the folder .*shut: Permission"):
-        source_files(str(tmp_path))
-
-
-def test_glob(tmp_path):
-    for name in ("b.txt", "a.txt", "c.md", "sub/d.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(name)
-    assert b"".join(open_source(f"{tmp_path}/*.txt")) == b"a.txt\nb.txt\n"
-    assert len(source_files(f"{tmp_path}/**/*.txt")) == 3
-    (tmp_path / "[b].txt").write_text("a file's own name is not a pattern")
-    assert [file.name for file in source_files(f"{tmp_path}/[b].txt")] == ["[b].txt"]
-
-
 def test_standard_input(monkeypatch):
     stdin = io.TextIOWrapper(io.BytesIO(b"from a\npipe"))
     monkeypatch.setattr(sys, "stdin", stdin)
@@ -209,9 +175,6 @@ def test_standard_input(monkeypatch):
 
 
 def test_errors(tmp_path, monkeypatch):
-    for missing in (tmp_path / "missing", tmp_path / "*.txt", tmp_path):
-        with pytest.raises(InputError, match="names no file; give a text file"):
-            list(open_source(str(missing)))
     with pytest.raises(InputError, match="is UTF-16; convert it to UTF-8"):
         list(open_source(write(tmp_path / "utf16", "text".encode("utf-16"))))
     monkeypatch.setattr(text, "MAX_TOKEN_BYTES", 100)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sgns_jax.corpus import Corpus, load_corpus
-from sgns_jax.text import UNPACK, source_files
+from sgns_jax.files import source_files
+from sgns_jax.text import UNPACK
 from sgns_jax.vectors import WordVectors
 
 #: What must hold of a text, by the key of ``check``.

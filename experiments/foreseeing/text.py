@@ -12,12 +12,12 @@ from sgns_jax.builtin_corpora import BUILT_IN
 from sgns_jax.config import Config
 from sgns_jax.corpus import SETTINGS, find_corpus
 from sgns_jax.encoding import MAX_WORDS
+from sgns_jax.files import source_files
 from sgns_jax.text import (
     LINE_END,
     STDIN,
     UNPACK,
     open_source,
-    source_files,
     text_bytes,
     tokenize,
 )

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from experiments import processes, runtime
 from sgns_jax.config import Config
-from sgns_jax.corpus import SETTINGS, Corpus, load_corpus
+from sgns_jax.corpus import Corpus, load_corpus
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 
@@ -187,11 +187,10 @@ def read_corpus(config: Config, workdir: Workdir) -> Corpus:
             bar.update(done - bar.n)
 
         return load_corpus(
-            config.corpus,
+            config,
             workdir.path("corpus"),
-            **{name: getattr(config, name) for name in SETTINGS},
             on_progress=on_progress,
-            on_rebuild=lambda line: bar.write(f"warning: {line}", file=sys.stderr),
+            on_warning=lambda line: bar.write(f"warning: {line}", file=sys.stderr),
             team=processes.team(),
         )
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 import pyarrow as pa
 
 from sgns_jax import corpus_cache, parts
 from sgns_jax.builtin_corpora import BUILT_IN
+from sgns_jax.config import Config
 from sgns_jax.files import source_files
 from sgns_jax.text import STDIN, text_bytes
 from sgns_jax.types import InputError
@@ -21,8 +23,17 @@ from sgns_jax.vocabulary import Vocabulary, load_vocabulary
 _FORMAT = 4  # counts up when the meaning of the cached files changes
 
 
-#: What a text may be encoded by; ``load_corpus`` says how.
-SETTINGS = "min_count", "max_vocabulary", "tokenizer", "lowercase", "sentence_length"
+class TextSettings(TypedDict, total=False):
+    """What decides how a text becomes ids; defaults are those of ``Config``."""
+
+    min_count: int  #: leave out words that occur less often
+    max_vocabulary: int  #: keep at most so many words; 0: no limit
+    tokenizer: str  #: "whitespace" or "letters", see ``text.tokenize``
+    lowercase: bool  #: put words in lower case
+    sentence_length: int  #: cut sentences after so many kept words; 0: never
+
+
+SETTINGS = tuple(TextSettings.__annotations__)
 
 
 @dataclass(frozen=True)
@@ -48,34 +59,27 @@ class Corpus:
 
 
 def load_corpus(
-    source: str,
+    source: str | Config,
     cache_dir: str | Path,
     *,
-    min_count: int = 5,
-    max_vocabulary: int = 0,
-    tokenizer: str = "whitespace",
-    lowercase: bool = False,
-    sentence_length: int = 0,
     on_progress: Callable[[int, int | None], None] | None = None,
-    on_rebuild: Callable[[str], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
     team: parts.Team = parts.ALONE,
+    **settings: Unpack[TextSettings],
 ) -> Corpus:
     """Encodes a corpus, or opens it where the same text was encoded before.
 
     Args:
         source: a built-in corpus ("pydoc", "text8"), or what ``text.open_source``
-            reads. Standard input ("-") can be read but once: if the folder holds
-            a corpus encoded from it with these settings, that one is opened.
+            reads; or a Config, which holds the source and the settings. Standard
+            input ("-") can be read but once: if the folder holds a corpus encoded
+            from it with these settings, that one is opened.
         cache_dir: folder for the encoded corpus; it holds one at a time.
-        min_count: leave out words that occur less often.
-        max_vocabulary: keep at most so many words; 0: no limit.
-        tokenizer: "whitespace" or "letters", see ``text.tokenize``.
-        lowercase: put words in lower case.
-        sentence_length: cut sentences into parts of so many kept words; 0: never.
+        settings: those of ``TextSettings``, beside a source that is no Config.
         on_progress: called with the bytes read so far and the bytes in all (None
             where they are unknown: packed files, standard input); then again from
             the begin with those of the ids.
-        on_rebuild: called with one line where a cache is damaged, before the text
+        on_warning: called with one line where a cache is damaged, before the text
             is encoded again. What is opened is checked against its checksums.
         team: the processes that call this together, each for its share of the files.
 
@@ -83,16 +87,12 @@ def load_corpus(
         The corpus. Its tokens stay on disk.
 
     Raises:
-        InputError: the source cannot be read, changes meanwhile or holds too few
-            words, or the folder cannot be written; the folder is then as it was.
+        InputError: the source cannot be read, changes meanwhile or holds
+            too few words, a setting is out of its range, or the folder cannot be
+            written; the folder is then as it was.
     """
-    settings = {
-        "min_count": min_count,
-        "max_vocabulary": max_vocabulary,
-        "tokenizer": tokenizer,
-        "lowercase": lowercase,
-        "sentence_length": sentence_length,
-    }
+    source, settings = _settings(source, settings)
+    warn = on_warning or (lambda line: None)
     source, files = _files(source, on_progress, team)
     folder, key = Path(cache_dir).expanduser(), _key(files, settings)
     try:
@@ -103,8 +103,7 @@ def load_corpus(
                 f"{damage}, and what came from standard input is gone; remove "
                 f"{folder} and give the text again"
             ) from None
-        if on_rebuild:
-            on_rebuild(f"{damage}; encoding the text again")
+        warn(f"{damage}; encoding the text again")
         fields = None
     team.wait("looked up")  # reading all of it again may take the first a while
     if not team.first_says(fields is not None):
@@ -123,23 +122,39 @@ def load_corpus(
     return _open(folder, corpus_cache.read_meta(folder)["corpus"])
 
 
-def find_corpus(source: str, cache_dir: str | Path, **settings) -> Corpus | None:
+def find_corpus(
+    source: str | Config, cache_dir: str | Path, **settings: Unpack[TextSettings]
+) -> Corpus | None:
     """What ``load_corpus`` would open without reading the text; None if it would.
 
     Args:
-        source, cache_dir: as for ``load_corpus``.
-        settings: the values of ``SETTINGS``.
+        source, cache_dir, settings: as for ``load_corpus``.
 
     Raises:
         InputError: the source cannot be read.
     """
     folder = Path(cache_dir).expanduser()
-    key = _key(_files(source)[1], {name: settings[name] for name in SETTINGS})
+    source, settings = _settings(source, settings)
+    key = _key(_files(source)[1], settings)
     try:
         fields = corpus_cache.read_cache(folder, key)
     except corpus_cache.DamagedError:
         return None
     return _open(folder, fields) if fields else None
+
+
+def _settings(source: str | Config, given: dict) -> tuple[str, dict]:
+    """The source itself, and the value of each of ``SETTINGS``."""
+    if unknown := given.keys() - set(SETTINGS):
+        raise TypeError(f"{', '.join(unknown)}: not among {', '.join(SETTINGS)}")
+    if isinstance(source, Config) and given:
+        raise InputError(
+            f"{', '.join(given)} given beside a Config, which says how its text is "
+            "encoded; set it there: dataclasses.replace(config, ...)"
+        )
+    config = source if isinstance(source, Config) else Config(str(source), **given)
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    return config.corpus, settings
 
 
 @contextmanager

@@ -119,6 +119,23 @@ def test_settings_reach_the_tokenizer_and_the_vocabulary(source, tmp_path):
     assert loaded.kept_words == 7 and loaded.raw_words == 8
 
 
+def test_a_config_says_how_its_text_is_encoded(source, tmp_path):
+    config = Config(corpus=source, min_count=1, tokenizer="letters", lowercase=True)
+    loaded = load_corpus(config, tmp_path / "cache")
+    given = {name: getattr(config, name) for name in corpus.SETTINGS}
+    again = load_corpus(source, tmp_path / "other", **given)
+    assert loaded.fingerprint == again.fingerprint
+    assert loaded.vocabulary.words == again.vocabulary.words
+    assert find_corpus(config, tmp_path / "cache").fingerprint == again.fingerprint
+    for load in load_corpus, find_corpus:
+        with pytest.raises(InputError, match="min_count given beside a Config"):
+            load(config, tmp_path / "cache", min_count=1)
+        with pytest.raises(TypeError, match="dim: not among min_count,"):
+            load(source, tmp_path / "cache", dim=3)
+        with pytest.raises(InputError, match="tokenizer must be .* got 'words'"):
+            load(source, tmp_path / "cache", tokenizer="words")
+
+
 def test_encoded_once(source, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     first = load_corpus(source, cache, min_count=1)
@@ -169,7 +186,7 @@ def test_a_damaged_cache_is_made_again(source, tmp_path, name, damage):
     whole = file.read_bytes()
     file.write_bytes(damage(whole)) if damage else file.unlink()
     said = []
-    again = load_corpus(source, tmp_path / "cache", min_count=1, on_rebuild=said.append)
+    again = load_corpus(source, tmp_path / "cache", min_count=1, on_warning=said.append)
     assert file.read_bytes() == whole
     assert again.tokens.tolist() == want
     if name == "corpus.json" and not damage:
@@ -241,7 +258,7 @@ def test_killed_at_any_moment_leaves_the_old_cache_the_new_one_or_none(
             for min_count in (1, 2):
                 with suppress(Killed):
                     loaded = load_corpus(
-                        source, cache, min_count=min_count, on_rebuild=pytest.fail
+                        source, cache, min_count=min_count, on_warning=pytest.fail
                     )
                     assert loaded.tokens.tolist() == want[min_count]
                     whole.append((steps, min_count))

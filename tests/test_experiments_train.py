@@ -201,13 +201,14 @@ def test_scores_are_printed_and_kept(run, text, tmp_path):
 def test_settings_of_the_text_reach_the_reader(run, text, monkeypatch):
     seen = {}
 
-    def read(source, folder, **settings):
-        seen.update(settings, source=source)
+    def read(config, folder, **settings):
+        seen.update({name: getattr(config, name) for name in wanted if name != "team"})
+        seen.update(settings)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workdir, "load_corpus", read)
     wanted = {
-        "source": str(text),
+        "corpus": str(text),
         "min_count": 3,
         "max_vocabulary": 7,
         "tokenizer": "letters",
@@ -215,12 +216,9 @@ def test_settings_of_the_text_reach_the_reader(run, text, monkeypatch):
         "sentence_length": 9,
         "team": ALONE,
     }
-    flags_given = [
-        f"--{k}={v}" for k, v in wanted.items() if k not in ("source", "team")
-    ]
-    run(f"--corpus={text}", "--workdir=w", *flags_given)
+    run("--workdir=w", *(f"--{k}={v}" for k, v in wanted.items() if k != "team"))
     seen.pop("on_progress")
-    seen.pop("on_rebuild")
+    seen.pop("on_warning")
     assert seen == wanted
 
 

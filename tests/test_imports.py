@@ -66,6 +66,7 @@ ALLOWED = {
     "parts": {"types", "text", "vocabulary", "encoding", "corpus_cache"},
     "corpus": {
         "types",
+        "config",
         "files",
         "text",
         "vocabulary",

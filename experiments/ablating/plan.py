@@ -9,12 +9,13 @@ from absl.flags import FlagValues
 
 from experiments import cli
 from sgns_jax.config import Config
+from sgns_jax.corpus import SETTINGS
 from sgns_jax.noise import alias_table
 from sgns_jax.train import expected_kept, num_rounds
 from sgns_jax.types import InputError
 
 #: The text is one for all models, and replicas are what the models themselves are.
-READING = "corpus min_count max_vocabulary tokenizer lowercase sentence_length".split()
+READING = ("corpus", *SETTINGS)
 FIXED = (*READING, "seed", "replicas", "sync_every", "backend")
 SWEPT = [f.name for f in dataclasses.fields(Config) if f.name not in FIXED]
 ALWAYS = ("negatives", "noise_exponent")  #: in the grid even with one value

@@ -10,7 +10,7 @@ import numpy as np
 
 from sgns_jax.builtin_corpora import BUILT_IN
 from sgns_jax.config import Config
-from sgns_jax.corpus import SETTINGS, find_corpus
+from sgns_jax.corpus import find_corpus
 from sgns_jax.encoding import MAX_WORDS
 from sgns_jax.files import source_files
 from sgns_jax.text import (
@@ -58,8 +58,7 @@ def size_of(config: Config, encoded: Path, sample_bytes: int = SAMPLE_BYTES) -> 
 
 def _as_encoded(config: Config, folder: Path) -> Size | None:
     """The size of what ``load_corpus`` would open; None if it would have to read."""
-    settings = {name: getattr(config, name) for name in SETTINGS}
-    corpus = find_corpus(config.corpus, folder, **settings)
+    corpus = find_corpus(config, folder)
     if corpus is None:
         return None
     T, counts_V = len(corpus.tokens), corpus.vocabulary.counts

@@ -187,8 +187,8 @@ def read(
     print(f"Mesh {plan.shape}: {plan.reason}")
     if corpus.replaced_bytes:
         print(
-            f"{corpus.replaced_bytes:,} times the text was not UTF-8; U+FFFD stands "
-            "for what could not be read"
+            f"{corpus.replaced_bytes:,} times the text was not {config.encoding}; "
+            "U+FFFD stands for what could not be decoded (see --encoding)"
         )
     print(learning.outlook(config, corpus))
     if doubt := learning.doubt(config, corpus):

@@ -4,6 +4,7 @@ The experiment scripts make their flags and help pages from this table, so a set
 is described once.
 """
 
+import codecs
 import dataclasses
 import math
 from collections.abc import Callable
@@ -90,6 +91,15 @@ def _choice(group, default, meaning, *choices):
     return _setting(group, default, meaning, " | ".join(choices), choices.__contains__)
 
 
+def _is_text_encoding(value):
+    try:
+        "a".encode(value)  # some codecs are not of text
+        codecs.getincrementaldecoder(value)("backslashreplace").decode(b"a")
+    except (TypeError, ValueError, LookupError):
+        return False
+    return True
+
+
 def _switch(group, default, meaning):
     needs = "true | false"
     return _setting(group, default, meaning, needs, lambda v: isinstance(v, bool))
@@ -112,10 +122,17 @@ class Config:
         "Text",
         "pydoc",
         "What to train on: 'pydoc' (the Python documentation on this machine), "
-        "'text8' (downloaded once), or a file, folder or glob of plain, .gz, .bz2, "
-        ".xz or .zst text, or '-' for standard input.",
+        "'text8' (downloaded once), or a file, folder or glob of text, plain or packed "
+        "(.gz, .bz2, .xz, .zst, .lz4), or '-' for standard input.",
         "a built-in name or a path",
         lambda value: isinstance(value, str) and value != "",
+    )
+    encoding: str = _setting(
+        "Text",
+        "utf-8",
+        "What the text is encoded by: utf-8, utf-16, latin-1, gb18030, shift_jis, ...",
+        "a text encoding that Python knows",
+        _is_text_encoding,
     )
     min_count: int = _whole(
         "Text", 5, "Words seen less often are left out (word2vec.c: 5).", 1

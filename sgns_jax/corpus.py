@@ -1,5 +1,6 @@
 """Encoded corpora: word ids on disk, memory-mapped, encoded once and kept."""
 
+import codecs
 import hashlib
 import json
 import random
@@ -16,7 +17,7 @@ from sgns_jax import corpus_cache, parts
 from sgns_jax.builtin_corpora import BUILT_IN
 from sgns_jax.config import Config
 from sgns_jax.files import source_files
-from sgns_jax.text import STDIN, text_bytes
+from sgns_jax.text import STDIN, check_files
 from sgns_jax.types import InputError
 from sgns_jax.vocabulary import Vocabulary, load_vocabulary
 
@@ -26,6 +27,7 @@ _FORMAT = 4  # counts up when the meaning of the cached files changes
 class TextSettings(TypedDict, total=False):
     """What decides how a text becomes ids; defaults are those of ``Config``."""
 
+    encoding: str  #: the text's codec
     min_count: int  #: leave out words that occur less often
     max_vocabulary: int  #: keep at most so many words; 0: no limit
     tokenizer: str  #: "whitespace" or "letters", see ``text.tokenize``
@@ -53,8 +55,8 @@ class Corpus:
     dropped_by_max_vocabulary: int  #: the others that are not in ``tokens``
     sentences: int  #: sentences in ``tokens``
     longest_sentence: int  #: words of the longest; 1: there is no pair to train on
-    bytes_read: int  #: bytes of unpacked text, with one line end for each file
-    replaced_bytes: int  #: how many U+FFFD stand for bytes that are not UTF-8
+    bytes_read: int  #: bytes of the text in UTF-8, with one line end for each file
+    replaced_bytes: int  #: how many U+FFFD stand for what could not be decoded
     fingerprint: str  #: hash of the text and the settings above
 
 
@@ -79,15 +81,16 @@ def load_corpus(
         on_progress: called with the bytes read so far and the bytes in all (None
             where they are unknown: packed files, standard input); then again from
             the begin with those of the ids.
-        on_warning: called with one line where a cache is damaged, before the text
-            is encoded again. What is opened is checked against its checksums.
+        on_warning: called with one line where the lines of a text are JSON
+            objects, and where a cache is damaged, before the text is encoded again.
+            What is opened is checked against its checksums.
         team: the processes that call this together, each for its share of the files.
 
     Returns:
         The corpus. Its tokens stay on disk.
 
     Raises:
-        InputError: the source cannot be read, changes meanwhile or holds
+        InputError: the source cannot be read, is no text, changes meanwhile or holds
             too few words, a setting is out of its range, or the folder cannot be
             written; the folder is then as it was.
     """
@@ -110,11 +113,11 @@ def load_corpus(
         _refuse_cache_in_source(folder, source)
         tell = on_progress or (lambda done, total: None)
         mine = parts.share(files, team)
-        total = text_bytes(mine) if mine else None
+        total = check_files(mine, settings["encoding"]) if mine else None
         with _scratch(folder, team) as new, _unchanged(source, files):
             team.wait("begun")
             text = source, files, settings
-            fields = parts.encode(*text, new, team, tell, total)
+            fields = parts.encode(*text, new, team, tell, warn, total)
             if team.index == 0:
                 corpus_cache.write_meta(new, key, fields)
         team.wait("encoded")
@@ -154,6 +157,8 @@ def _settings(source: str | Config, given: dict) -> tuple[str, dict]:
         )
     config = source if isinstance(source, Config) else Config(str(source), **given)
     settings = {name: getattr(config, name) for name in SETTINGS}
+    # By whatever name it is called.
+    settings["encoding"] = codecs.lookup(config.encoding).name
     return config.corpus, settings
 
 

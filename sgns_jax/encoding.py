@@ -56,9 +56,12 @@ def write_raw_ids(
     pieces: Iterable[bytes],
     split: Callable[[bytes], Tokens],
     folder: Path,
-    on_progress: Callable[[int], None],
+    on_tokens: Callable[[Tokens], None],
 ) -> RawText:
-    """Tokenizes a text on two threads and writes every token's provisional id."""
+    """Tokenizes a text on two threads and writes every token's provisional id.
+
+    ``on_tokens`` is called with each piece's tokens, in the order of the pieces.
+    """
     path = folder / _RAW
     ids = defaultdict(None, _NO_WORDS)
     ids.default_factory = ids.__len__  # a new word gets the next id, in C
@@ -66,12 +69,12 @@ def write_raw_ids(
     start = letters = bytes_read = replaced_bytes = 0
     with open(path, "wb") as file:
         for tokens in _map_ahead(split, pieces):
+            on_tokens(tokens)
             known = len(ids)
             table = np.fromiter(map(ids.__getitem__, tokens.words), np.int32)
             file.write(table[tokens.ids])
             bytes_read += tokens.bytes_read
             replaced_bytes += tokens.replaced_bytes
-            on_progress(bytes_read)
             letters += sum(map(len, islice(reversed(ids), len(ids) - known)))
             if len(ids) > MAX_WORDS or letters > MAX_WORDS * _MEAN_LETTERS:
                 file.flush()

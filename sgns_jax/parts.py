@@ -19,7 +19,8 @@ import numpy as np
 
 from sgns_jax import encoding
 from sgns_jax.corpus_cache import TOKENS, VOCABULARY
-from sgns_jax.text import STDIN, open_source, tokenize
+from sgns_jax.text import STDIN, Tokens, open_source, tokenize
+from sgns_jax.text_check import TextCheck
 from sgns_jax.types import SENTENCE_END, InputError
 from sgns_jax.vocabulary import build_vocabulary, load_vocabulary, save_vocabulary
 
@@ -56,6 +57,7 @@ def encode(
     folder: Path,
     team: Team,
     on_progress: Callable[[int, int | None], None],
+    on_warning: Callable[[str], None],
     total: int | None,
 ) -> dict[str, int | str]:
     """Writes tokens and vocabulary into a folder; returns the corpus's other fields.
@@ -66,14 +68,14 @@ def encode(
         settings: see ``corpus.load_corpus``.
         folder: an empty one, the same for all.
         team: the processes.
-        on_progress: as for ``corpus.load_corpus``.
+        on_progress, on_warning: as for ``corpus.load_corpus``.
         total: bytes of this process's files; None: unknown.
 
     Returns:
         The fields, in the first process; in the others none.
 
     Raises:
-        InputError: the text cannot be read, or holds too few words.
+        InputError: the text cannot be read, is none, or holds too few words.
     """
     part = _part(folder, team.index)
     part.mkdir()
@@ -81,10 +83,15 @@ def encode(
     split = partial(
         tokenize, tokenizer=settings["tokenizer"], lowercase=settings["lowercase"]
     )
+    check = TextCheck(source, settings["encoding"], on_warning)
+
+    def on_tokens(tokens: Tokens) -> None:
+        check.add(tokens)
+        on_progress(check.bytes_read, total)
+
     digests: list[str] = []
-    raw = encoding.write_raw_ids(
-        _hashed(names, digests), split, part, lambda done: on_progress(done, total)
-    )
+    pieces = _hashed(names, settings, check, digests)
+    raw = encoding.write_raw_ids(pieces, split, part, on_tokens)
     raw = encoding.save_raw(raw, part) if team.count > 1 else raw
     team.wait("counted")
     if team.index == 0:
@@ -114,11 +121,14 @@ def _part(folder: Path, index: int) -> Path:
     return folder / f"part-{index}"
 
 
-def _hashed(names: list[str], digests: list[str]) -> Iterator[bytes]:
+def _hashed(
+    names: list[str], settings: dict, check: TextCheck, digests: list[str]
+) -> Iterator[bytes]:
     """The pieces of all files, and a digest for each file."""
+    codec = settings["encoding"]
     for name in names:
         digest = hashlib.sha256()
-        for piece in open_source(name):
+        for piece in check.watch(name, open_source(name, encoding=codec)):
             digest.update(piece)
             yield piece
         digests.append(digest.hexdigest())

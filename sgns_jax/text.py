@@ -1,18 +1,18 @@
 """Text files → pieces of bytes → tokens.
 
-Text is UTF-8. A sentence is a line; lines end with ``\\n`` and with the file
-(``\\r`` is white space, so ``\\r\\n`` works too). Memory holds a few pieces,
-whatever the size of the file and however long its lines.
+Text is UTF-8, or is made UTF-8 as it is read. A sentence is a line; lines end with
+``\\n`` and with the file (``\\r`` is white space, so ``\\r\\n`` works too). Memory
+holds a few pieces, whatever the size of the file and however long its lines.
 """
 
-import bz2
 import codecs
-import gzip
 import lzma
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sgns_jax.files import source_files
+from sgns_jax.formats import unpacked
 from sgns_jax.types import InputError
 
 STDIN = "-"
@@ -31,17 +32,30 @@ MAX_TOKEN_BYTES = 512 << 20
 
 # Cuts are made behind these: ASCII bytes, so never inside a UTF-8 character.
 _CUTS = (b" ", b"\n", b"\t", b"\r")
-#: How a packed file, open for reading, is unpacked, by the ending of its name.
-UNPACK = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-    ".zst": lambda file: pa.CompressedInputStream(file, "zstd"),
-}
+# The first bytes of a text that say what it is encoded by. That of UTF-32 begins as
+# that of UTF-16 does.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+)
+_BAD = "sgns_jax.bad"
 # All that is no letter, mark, digit or apostrophe becomes a space; white space is
 # left alone, which is faster. Outer apostrophes go later, once a distinct word.
 _NOT_LETTERS = r"[^\pL\pM\pN'\s]+|''+"
 _LAST_LINE = LINE_END + "x"
+
+
+def _bad(error: UnicodeError) -> tuple[str | bytes, int]:
+    """What cannot be decoded, as a byte that is never UTF-8: ``tokenize`` counts it."""
+    if isinstance(error, UnicodeDecodeError):
+        return "\udcff", error.end  # no character, so it meets this function again
+    return b"\xff" * (error.end - error.start), error.end
+
+
+codecs.register_error(_BAD, _bad)
 
 
 class Tokens(NamedTuple):
@@ -50,41 +64,81 @@ class Tokens(NamedTuple):
     words: list[str]  #: the piece's words, ``LINE_END`` first; "" and repeats occur
     ids: np.ndarray  #: (tokens,) int32, indices into ``words``; "" is no token
     bytes_read: int  #: length of the piece
-    replaced_bytes: int  #: how many U+FFFD stand for bytes that are not UTF-8
+    replaced_bytes: int  #: how many U+FFFD stand for what could not be decoded
+    characters: int  #: length of the piece, decoded
+    nuls: int  #: how many of them are NUL
 
 
-def text_bytes(files: Iterable[Path]) -> int | None:
-    """How many bytes files give, marks at their starts included; None: unknown."""
-    if any(file.suffix in UNPACK or not file.is_file() for file in files):
-        return None
-    return sum(file.stat().st_size + 1 for file in files)
+def check_files(files: Iterable[Path], encoding: str = "utf-8") -> int | None:
+    """Refuses files that are no text by their first bytes, before any is read.
 
-
-def open_source(source: str, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
-    """Reads a corpus in pieces that end at white space.
-
-    Args:
-        source: a file (plain, .gz, .bz2, .xz or .zst), a folder, a glob, or "-"
-            for standard input.
-        piece_bytes: how many bytes to read at once; a piece is longer only where
-            a token is.
-
-    Yields:
-        Pieces of the unpacked bytes. The last piece of a file ends with ``\\n``.
-        A UTF-8 byte-order mark at the start of a file is left out.
+    Returns:
+        How many bytes ``open_source`` makes of them, marks at their starts included;
+        None: unknown, since one is a pipe, or packed, or not encoded by UTF-8.
 
     Raises:
-        InputError: nothing to read, a file cannot be read, is damaged, is UTF-16,
-            or has no white space for ``MAX_TOKEN_BYTES``.
+        InputError: as ``open_source``, of the files' beginnings.
+    """
+    total, plain = 0, True
+    for file in files:
+        plain &= is_plain(file, encoding)
+        total += file.stat().st_size + 1
+    return total if plain else None
+
+
+def is_plain(path: Path, encoding: str = "utf-8") -> bool:
+    """Does a file hold UTF-8 as it is, neither packed nor a pipe?"""
+    if not path.is_file():
+        return False  # to look into a pipe is to take from it
+    with _explained(str(path)), open(path, "rb") as file:
+        text = unpacked(file, str(path))
+        _length_of_mark(text.head, str(path), encoding)
+    return not text.was_packed and _codec(encoding) == "utf-8"
+
+
+def expansion(path: Path, encoding: str = "utf-8", most: int = 16 << 20) -> float:
+    """Bytes of text by bytes of the file that holds them, in the file's beginning."""
+    with _explained(str(path)), open(path, "rb") as file:
+        blocks = _utf8_blocks(file, str(path), most, encoding)
+        return len(next(blocks, b"")) / max(file.tell(), 1)
+
+
+def open_source(
+    source: str,
+    piece_bytes: int = PIECE_BYTES,
+    *,
+    encoding: str = "utf-8",
+) -> Iterator[bytes]:
+    """Reads a corpus in pieces that end between two words.
+
+    Args:
+        source: a file, a folder, a glob, or "-" for standard input. What is packed by
+            gzip, bzip2, xz, zstd or lz4 is unpacked, and known by its first bytes:
+            a plain file is plain text whatever its name ends with.
+        piece_bytes: how many bytes to read at once; a piece is longer only where
+            a token is.
+        encoding: the text's codec, one of Python's.
+
+    Yields:
+        Pieces of the text in UTF-8, as it is or made so: 0xFF stands for what could
+        not be decoded. The last piece of a file ends with ``\\n``. A byte-order mark
+        at the start of a file is left out.
+
+    Raises:
+        InputError: nothing to read, a file cannot be read, is damaged, is of a kind
+            that is no text or has the mark of another encoding, or has no end of a
+            word for ``MAX_TOKEN_BYTES``.
     """
     if source == STDIN:
         with _explained("standard input"):
-            yield from _pieces(sys.stdin.buffer, "standard input", piece_bytes)
+            stdin = sys.stdin.buffer
+            blocks = _utf8_blocks(stdin, "standard input", piece_bytes, encoding)
+            yield from _pieces(blocks, "standard input")
         return
     for path in source_files(source):
-        unpack = UNPACK.get(path.suffix, nullcontext)
-        with _explained(str(path)), open(path, "rb") as file, unpack(file) as stream:
-            yield from _pieces(stream, str(path), piece_bytes)
+        with _explained(str(path)), open(path, "rb") as file:
+            blocks = _utf8_blocks(file, str(path), piece_bytes, encoding)
+            yield from _pieces(blocks, str(path))
 
 
 @contextmanager
@@ -92,18 +146,62 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, zlib.error, lzma.LZMAError, MemoryError) as error:
+        advice = "give a readable, undamaged file"
+        if "requires too much memory" in str(error):  # more than zstd's usual 128 MB
+            advice = (
+                f"it was packed with a larger window; zstd -dc --long=31 {name} | … "
+                "--corpus=- reads it"
+            )
+        raise InputError(f"cannot read {name}: {error}; {advice}") from error
+
+
+def _utf8_blocks(
+    file: BinaryIO, name: str, block_bytes: int, encoding: str
+) -> Iterator[bytes]:
+    head, stream, _ = unpacked(file, name)
+    mark = _length_of_mark(head, name, encoding)
+    blocks = iter(partial(stream.read, block_bytes), b"")
+    if _codec(encoding) == "utf-8":
+        stream.read(mark)
+        yield from blocks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)(_BAD)
+    at_start = True
+    for block in chain(blocks, [b""]):
+        text = decoder.decode(block, final=not block)
+        if at_start and text:
+            text, at_start = text.removeprefix("\ufeff"), False
+        yield text.encode("utf-8", _BAD)
+
+
+def _codec(encoding: str) -> str:
+    return codecs.lookup(encoding).name.removesuffix("-sig")  # marks are our matter
+
+
+def _length_of_mark(head: bytes, name: str, encoding: str) -> int:
+    """Bytes of the byte-order mark; that of another encoding is refused."""
+    codec = _codec(encoding)
+    for mark, its_codec in _MARKS:
+        if head.startswith(mark):
+            if its_codec.startswith(codec):
+                return len(mark)
+            family = its_codec[:6]
+            raise InputError(
+                f"{name} is no {encoding} text: it begins with the mark of "
+                f"{its_codec}; give --encoding={family}"
+            )
+    if head and codec in ("utf-16", "utf-32"):
         raise InputError(
-            f"cannot read {name}: {error}; give a readable, undamaged file"
-        ) from error
+            f"{name} has no mark of {codec} at its beginning, which says the order of "
+            f"its bytes; give --encoding={codec}-le or --encoding={codec}-be"
+        )
+    return 0
 
 
-def _pieces(stream: BinaryIO, name: str, piece_bytes: int) -> Iterator[bytes]:
-    head = stream.read(len(codecs.BOM_UTF8))
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError(f"{name} is UTF-16; convert it to UTF-8 first")
-    held = [head.removeprefix(codecs.BOM_UTF8)]  # an unfinished token, in parts
-    while block := stream.read(piece_bytes):
-        cut = 1 + max(block.rfind(space) for space in _CUTS)
+def _pieces(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
+    held = []  # an unfinished token, in parts
+    for block in blocks:
+        cut = 1 + max(block.rfind(end) for end in _CUTS)
         if cut:
             yield b"".join((*held, block[:cut]))
             held = []
@@ -135,14 +233,17 @@ def tokenize(
     Raises:
         InputError: an unknown tokenizer.
     """
+    if tokenizer not in ("whitespace", "letters"):
+        raise InputError(f"unknown tokenizer {tokenizer!r}: whitespace or letters")
     text = piece.decode("utf-8", "replace")
-    replaced = text.count("\ufffd") - piece.count("\ufffd".encode())
+    # To count what is seldom there takes longer than to see that it is not.
+    replaced = text.count("\ufffd")
+    replaced -= piece.count("\ufffd".encode()) if replaced else 0
+    nuls = piece.count(b"\0") if b"\0" in piece else 0
     array = pa.array([text + _LAST_LINE])
     if tokenizer == "letters":
         array = pc.replace_substring(array, "’", "'")
         array = pc.replace_substring_regex(array, _NOT_LETTERS, " ")
-    elif tokenizer != "whitespace":
-        raise InputError(f"unknown tokenizer {tokenizer!r}: whitespace or letters")
     lines = pc.split_pattern(array, LINE_END).flatten()
     # pyarrow (26.0) decodes what follows white space at the very end of its input,
     # beyond the input, and keeps that white space where this fails. Hence one more
@@ -158,4 +259,4 @@ def tokenize(
         words = [word.lower() for word in words]
     line_starts = split.offsets.to_numpy()[1:-1]
     ids = np.insert(encoded.indices.to_numpy() + np.int32(1), line_starts, 0)
-    return Tokens([LINE_END, *words], ids, len(piece), replaced)
+    return Tokens([LINE_END, *words], ids, len(piece), replaced, len(text), nuls)

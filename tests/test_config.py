@@ -11,6 +11,7 @@ from sgns_jax.types import InputError
 
 BAD = {
     "corpus": ["", 3],
+    "encoding": ["", "utf-99", "hex", 3, "utf-8\0"],
     "min_count": [0, -1, 1.5],
     "max_vocabulary": [-1],
     "tokenizer": ["bpe"],

@@ -130,10 +130,53 @@ def test_a_config_says_how_its_text_is_encoded(source, tmp_path):
     for load in load_corpus, find_corpus:
         with pytest.raises(InputError, match="min_count given beside a Config"):
             load(config, tmp_path / "cache", min_count=1)
-        with pytest.raises(TypeError, match="dim: not among min_count,"):
+        with pytest.raises(TypeError, match="dim: not among encoding, min_count,"):
             load(source, tmp_path / "cache", dim=3)
         with pytest.raises(InputError, match="tokenizer must be .* got 'words'"):
             load(source, tmp_path / "cache", tokenizer="words")
+
+
+def test_the_encoding_is_part_of_what_was_encoded(source, tmp_path):
+    content = "größe Öl größe Öl"
+    (tmp_path / "text.txt").write_bytes(content.encode("latin-1"))
+    cache = tmp_path / "cache"
+    calls = []
+    loaded = load_corpus(
+        source, cache, min_count=1, encoding="latin-1",
+        on_progress=lambda done, total: calls.append((done, total)),
+    )  # fmt: skip
+    assert loaded.vocabulary.words == ("größe", "Öl") and loaded.replaced_bytes == 0
+    assert loaded.bytes_read == len(content.encode()) + 1
+    assert calls[0] == (len("größe Öl größe ".encode()), None)
+    assert find_corpus(source, cache, min_count=1) is None
+    assert find_corpus(source, cache, min_count=1, encoding="L1")  # by another name
+    wrong = load_corpus(source, cache, min_count=1)
+    assert wrong.replaced_bytes == 6 and wrong.fingerprint != loaded.fingerprint
+
+
+def test_no_text_is_refused_before_any_is_read(tmp_path, monkeypatch):
+    (tmp_path / "hf/data").mkdir(parents=True)
+    (tmp_path / "hf/README.md").write_text("a card a card")
+    (tmp_path / "hf/data/train.parquet").write_bytes(b"PAR1\x15\x04")
+    monkeypatch.delattr(parts, "open_source")
+    with pytest.raises(InputError, match="hf/data/train.parquet is a Parquet file"):
+        load_corpus(str(tmp_path / "hf"), tmp_path / "cache", min_count=1)
+
+
+def test_a_text_of_another_encoding_is_refused(source, tmp_path):
+    (tmp_path / "text.txt").write_bytes("中国 北京\n".encode("gb18030") * 100)
+    with pytest.raises(InputError, match="text.txt is no utf-8 text.*--encoding"):
+        load_corpus(source, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    loaded = load_corpus(source, tmp_path / "cache", encoding="gb18030")
+    assert loaded.vocabulary.words == ("中国", "北京")
+
+
+def test_lines_of_json_are_told(source, tmp_path):
+    (tmp_path / "text.txt").write_text('{"text": "a b"}\n' * 9)
+    said = []
+    load_corpus(source, tmp_path / "cache", on_warning=said.append)
+    assert [line[:21] for line in said] == [f"most lines of {source}"[:21]]
 
 
 def test_encoded_once(source, tmp_path, monkeypatch):
@@ -206,6 +249,7 @@ def test_other_text_or_settings_are_encoded_anew(source, tmp_path):
         {"min_count": 2, "sentence_length": 2},
         {"min_count": 2, "tokenizer": "letters"},
         {"min_count": 2, "lowercase": True},
+        {"min_count": 2, "encoding": "latin-1"},
     ):
         fingerprints.append(load_corpus(source, cache, **option).fingerprint)
     assert load_corpus(source, cache, min_count=2).fingerprint == fingerprints[0]

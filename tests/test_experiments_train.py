@@ -151,7 +151,7 @@ def test_bytes_that_are_no_utf8_are_reported(run, tmp_path):
     arguments = ["--workdir=w", "--min_count=1", "--subsample=0"]
     status, out, _ = run("--corpus=latin1.txt", *arguments)
     assert status == 0
-    assert "2 times the text was not UTF-8" in out
+    assert "2 times the text was not utf-8" in out
     assert json.loads(Path("w/result.json").read_text())["replaced_bytes"] == 2
 
 
@@ -209,6 +209,7 @@ def test_settings_of_the_text_reach_the_reader(run, text, monkeypatch):
     monkeypatch.setattr(workdir, "load_corpus", read)
     wanted = {
         "corpus": str(text),
+        "encoding": "latin-1",
         "min_count": 3,
         "max_vocabulary": 7,
         "tokenizer": "letters",

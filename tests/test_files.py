@@ -5,7 +5,7 @@ import os
 import pytest
 
 from sgns_jax.files import source_files
-from sgns_jax.text import open_source, text_bytes
+from sgns_jax.text import check_files, open_source
 from sgns_jax.types import InputError
 
 
@@ -23,7 +23,7 @@ def test_folder_is_read_by_name_without_hidden_files(tmp_path):
     write(tmp_path, "2", "10", "b", "a/z", "a/b/c", "1", ".hidden", ".git/x", "a/.y")
     assert names(tmp_path, tmp_path) == ["1", "10", "2", "a/b/c", "a/z", "b"]
     assert b"".join(open_source(str(tmp_path))) == b"1\n10\n2\na/b/c\na/z\nb\n"
-    assert text_bytes(source_files(str(tmp_path))) == 19
+    assert check_files(source_files(str(tmp_path))) == 19
 
 
 def test_links_are_followed_each_real_folder_once(tmp_path):

@@ -58,12 +58,21 @@ ALLOWED = {
     },  # fmt: skip
     "checkpoint": {"types"},
     "files": {"types"},
-    "text": {"types", "files"},
+    "formats": {"types"},
+    "text": {"types", "files", "formats"},
+    "text_check": {"types", "text"},
     "builtin_corpora": {"types", "text"},
     "vocabulary": {"types", "text"},
     "encoding": {"types", "text", "vocabulary"},
     "corpus_cache": {"types"},
-    "parts": {"types", "text", "vocabulary", "encoding", "corpus_cache"},
+    "parts": {
+        "types",
+        "text",
+        "text_check",
+        "vocabulary",
+        "encoding",
+        "corpus_cache",
+    },  # fmt: skip
     "corpus": {
         "types",
         "config",

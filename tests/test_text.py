@@ -1,12 +1,13 @@
 """Reading and tokenizing, against a few lines of plain Python."""
 
-import bz2
 import gzip
 import io
-import lzma
+import os
 import re
 import sys
 import unicodedata
+from encodings.aliases import aliases
+from threading import Thread
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sgns_jax import text
-from sgns_jax.text import open_source, text_bytes, tokenize
+from sgns_jax.config import Config
+from sgns_jax.text import check_files, expansion, is_plain, open_source, tokenize
 from sgns_jax.types import InputError
 
 # Few characters, so that the awkward ones meet: white space of one, two and three
@@ -94,7 +96,7 @@ def test_pieces_change_nothing(tmp_path_factory, data, piece_bytes):
     good = TEXTS.map(str.encode)
     bad = st.binary(max_size=4)
     content = b"".join(data.draw(st.lists(good | bad, max_size=8)))
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if content.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")):
         content = b"a" + content
     path = tmp_path_factory.mktemp("text") / "file"
     pieces = list(open_source(write(path, content), piece_bytes))
@@ -103,7 +105,10 @@ def test_pieces_change_nothing(tmp_path_factory, data, piece_bytes):
     whole = content.decode("utf-8", "replace")
     assert sentences(pieces) == [line.split() for line in whole.split("\n")]
     replaced = whole.count("\ufffd") - content.count("\ufffd".encode())
-    assert sum(tokenize(piece).replaced_bytes for piece in pieces) == replaced
+    tokens = [tokenize(piece) for piece in pieces]
+    assert sum(piece.replaced_bytes for piece in tokens) == replaced
+    assert sum(piece.characters for piece in tokens) == len(whole)
+    assert sum(piece.nuls for piece in tokens) == whole.count("\0")
 
 
 def test_memory_behind_the_text_does_not_matter():
@@ -129,54 +134,138 @@ def test_long_tokens_and_lines_stay_whole(tmp_path):
     assert sentences(pieces) == [[token, token, "x"], []]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path):
-    source = write(tmp_path / "bom", "word\ufeff".encode("utf-8-sig"))
-    assert sentences(open_source(source)) == [["word\ufeff"], []]
-
-
-def write_zstd(path, data: bytes) -> None:
-    with pa.CompressedOutputStream(str(path), "zstd") as stream:
-        stream.write(data)
-
-
-PACKERS = {
-    ".gz": lambda path, data: path.write_bytes(gzip.compress(data)),
-    ".bz2": lambda path, data: path.write_bytes(bz2.compress(data)),
-    ".xz": lambda path, data: path.write_bytes(lzma.compress(data)),
-    ".zst": write_zstd,
-}
-
-
-@pytest.mark.parametrize("ending", PACKERS)
-def test_packed_files(tmp_path, ending):
-    content = b"a packed text\n" * 1000
-    path = tmp_path / f"text{ending}"
-    PACKERS[ending](path, content)
-    path.write_bytes(path.read_bytes() * 2)  # two streams in a file are legal
-    assert b"".join(open_source(str(path), 1 << 10)) == content * 2 + b"\n"
-    assert text_bytes([path]) is None
-
-
-@pytest.mark.parametrize("ending", PACKERS)
-@pytest.mark.parametrize("damage", ["cut off", "not packed"])
-def test_damaged_packed_files(tmp_path, ending, damage):
-    path = tmp_path / f"text{ending}"
-    PACKERS[ending](path, bytes(range(256)) * 1000)
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2] if damage == "cut off" else b"text " * 99)
-    with pytest.raises(InputError, match="cannot read .*undamaged"):
-        list(open_source(str(path)))
-
-
 def test_standard_input(monkeypatch):
     stdin = io.TextIOWrapper(io.BytesIO(b"from a\npipe"))
     monkeypatch.setattr(sys, "stdin", stdin)
     assert list(open_source("-", piece_bytes=1 << 10)) == [b"from a\n", b"pipe\n"]
 
 
+# Text codecs of Python that hold these characters and no mark.
+CODECS = {
+    "gb18030": "中国\U0001f600é",
+    "shift_jis": "表ソﾊﾝ",  # the second byte of a character may be a letter's, or \\
+    "euc_kr": "한국",
+    "big5": "許功蓋",
+    "iso2022_jp": "日本",  # what bytes mean depends on those before
+    "utf-7": "é+日",
+    "latin-1": "é\x85\xa0",
+    "koi8-r": "река",
+    "utf-16-be": "\u0a0d \u200a",  # bytes that look like spaces and line ends
+    "utf-32-le": "é\U0001f600",
+}
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_other_encodings_are_read_as_the_same_text(tmp_path, codec):
+    content = f"{CODECS[codec]} a\r\n\t{CODECS[codec]}{CODECS[codec]}\n" * 3 + "b"
+    source = write(tmp_path / "text", content.encode(codec))
+    for piece_bytes in (1, 2, 5, 1 << 20):
+        pieces = open_source(source, piece_bytes, encoding=codec)
+        assert b"".join(pieces).decode() == content + "\n"
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-32"])
+def test_marks(tmp_path, codec):
+    """A mark is no part of the first word; it says the encoding, and is believed."""
+    big_endian = codec + "-be"
+    forms = [("\ufeffword\ufeff" if codec == "utf-8" else "word\ufeff").encode(codec)]
+    if codec != "utf-8":
+        forms.append("\ufeffword\ufeff".encode(big_endian))
+    for form in forms:
+        source = write(tmp_path / "text", form)
+        found = sentences(open_source(source, 3, encoding=codec))
+        assert found == [["word\ufeff"], []]
+        for other in {"utf-8", "latin-1", "utf-16", "utf-32"} - {codec}:
+            with pytest.raises(InputError, match=f"mark .*; give --encoding={codec}$"):
+                list(open_source(source, encoding=other))
+            with pytest.raises(InputError, match=f"mark .*; give --encoding={codec}$"):
+                check_files([tmp_path / "text"], other)
+    if codec != "utf-8":
+        source = write(tmp_path / "text", "word".encode(big_endian))
+        with pytest.raises(InputError, match=f"no mark.*--encoding={codec}-le or"):
+            list(open_source(source, encoding=codec))
+        for order in "le", "be":
+            source = write(tmp_path / "text", "\ufeffa".encode(f"{codec}-{order}"))
+            found = list(open_source(source, encoding=f"{codec}-{order}"))
+            assert b"".join(found) == b"a\n"
+        with pytest.raises(InputError, match="mark of"):  # the other order of bytes
+            list(open_source(source, encoding=f"{codec}-le"))
+
+
+def test_what_another_encoding_cannot_decode_is_counted(tmp_path):
+    bad = {
+        "gb18030": b"\xd6\xd0\xff \x81",  # no first byte; cut off
+        "shift_jis": b"\x95\x5c\x81\x20\xa0 ",  # no second byte; no first byte
+        "utf-16-le": b"a\0\x00\xd8b\0\x00\xdc",  # lone surrogates
+        "utf-7": b"+2AA- +3AA-",  # the decoder lets them pass
+        "ascii": b"caf\xe9\xe8",
+        "cp1252": b"\x81 \xe9 \x8d",
+        "utf-32-le": b"a\0\0\0\0\0\x11\0b\0",  # beyond Unicode; cut off
+    }
+    for codec, content in bad.items():
+        source = write(tmp_path / "text", content)
+        for piece_bytes in (1, 3, 100):
+            tokens = [
+                tokenize(p) for p in open_source(source, piece_bytes, encoding=codec)
+            ]
+            assert sum(piece.replaced_bytes for piece in tokens) == 2, codec
+
+
+NOT_OF_TEXT = {
+    "base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec",
+    "zlib_codec",
+    "mbcs",  # Windows alone
+}  # fmt: skip
+
+
+def test_every_text_codec_takes_what_it_cannot_decode(tmp_path):
+    source = write(tmp_path / "text", bytes(range(1, 256)) + b"\n")
+    codecs = set(aliases.values()) - NOT_OF_TEXT - {"utf_16", "utf_32"}  # want a mark
+    assert len(codecs) > 80
+    for codec in sorted(codecs):
+        encoding = Config(encoding=codec).encoding
+        assert list(open_source(source, 10, encoding=encoding))
+    for codec in NOT_OF_TEXT:
+        with pytest.raises(InputError, match="encoding must be a text encoding"):
+            Config(encoding=codec)
+
+
+def test_packed_texts_are_known_by_their_first_bytes(tmp_path):
+    content = "中国 word\n" * 1000
+    plain = tmp_path / "plain.gz"
+    for name in ("BOOKS.TXT.GZ", "books.txt", "books"):
+        packed = tmp_path / name
+        packed.write_bytes(gzip.compress(content.encode()))
+        assert b"".join(open_source(str(packed), 1000)).decode() == content + "\n"
+        assert not is_plain(packed) and check_files([plain.parent / name]) is None
+    packed.write_bytes(gzip.compress(content.encode("gb18030")))
+    pieces = open_source(str(packed), 1000, encoding="gb18030")
+    assert b"".join(pieces).decode() == content + "\n"
+    found = expansion(packed, "gb18030") * packed.stat().st_size
+    assert found == len(content.encode())
+    plain.write_bytes(content.encode())
+    assert b"".join(open_source(str(plain))).decode() == content + "\n"
+    assert is_plain(plain) and not is_plain(plain, "gb18030")
+    assert check_files([plain, plain]) == 2 * len(content.encode()) + 2
+    assert check_files([packed, plain]) is None
+    assert check_files([plain], "gb18030") is None
+
+
+def test_no_file_is_read_before_all_are_looked_at(tmp_path):
+    good, bad, pipe = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    good.write_bytes(gzip.compress(b"text"))
+    bad.write_bytes(b"%PDF-1.7")
+    with pytest.raises(InputError, match="b is a PDF document"):
+        check_files([good, bad])
+    os.mkfifo(pipe)
+    assert check_files([pipe, good]) is None  # and nothing is taken from it
+    writer = Thread(target=pipe.write_bytes, args=[gzip.compress(b"from a pipe")])
+    writer.start()
+    assert list(open_source(str(pipe))) == [b"from a ", b"pipe\n"]
+    writer.join()
+
+
 def test_errors(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="is UTF-16; convert it to UTF-8"):
-        list(open_source(write(tmp_path / "utf16", "text".encode("utf-16"))))
     monkeypatch.setattr(text, "MAX_TOKEN_BYTES", 100)
     source = write(tmp_path / "binary", b"\x00" * 101)
     with pytest.raises(InputError, match="no white space for 100 bytes"):

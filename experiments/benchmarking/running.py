@@ -30,8 +30,8 @@ def task_for(base: Task, program: str, epochs: int, repetition: int) -> Task:
     The text is plain already: it is read as it stands.
     """
     config = dataclasses.replace(
-        base.config, corpus=str(base.text.path), tokenizer="whitespace",
-        lowercase=False, epochs=epochs, seed=repetition,
+        base.config, corpus=str(base.text.path), encoding="utf-8",
+        tokenizer="whitespace", lowercase=False, epochs=epochs, seed=repetition,
     )  # fmt: skip
     folder = base.folder / f"{program}_{epochs}_epochs_{repetition}"
     return base._replace(

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import nullcontext
 from itertools import groupby, zip_longest
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from sgns_jax.corpus import Corpus, load_corpus
 from sgns_jax.files import source_files
-from sgns_jax.text import UNPACK
+from sgns_jax.formats import unpacked
 from sgns_jax.vectors import WordVectors
 
 #: What must hold of a text, by the key of ``check``.
@@ -51,9 +50,9 @@ def check(path: Path, folder: Path) -> dict:
     """
     shutil.rmtree(folder, ignore_errors=True)
     corpus = load_corpus(str(path), folder / "corpus", min_count=1)
-    unpack = UNPACK.get(path.suffix, nullcontext)
-    with path.open("rb") as file, unpack(file) as stream:
-        content = stream.read().removeprefix(b"\xef\xbb\xbf")
+    with path.open("rb") as file:
+        content = unpacked(file, path.name).stream.read()
+    content = content.removeprefix(b"\xef\xbb\xbf")
     text = content.decode("utf-8", "replace")
     words, counts = corpus.vocabulary.words, corpus.vocabulary.counts.tolist()
     in_words = sum(n * len(w.encode()) for w, n in zip(words, counts, strict=True))

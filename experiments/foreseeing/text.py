@@ -1,6 +1,7 @@
 """The size of a text before it is read: as it is encoded, or from its beginning."""
 
 import math
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,11 +17,13 @@ from sgns_jax.files import source_files
 from sgns_jax.text import (
     LINE_END,
     STDIN,
-    UNPACK,
+    check_files,
+    expansion,
+    is_plain,
     open_source,
-    text_bytes,
     tokenize,
 )
+from sgns_jax.text_check import TextCheck
 from sgns_jax.train import expected_kept
 from sgns_jax.types import InputError
 
@@ -76,17 +79,24 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
     ``min_count`` times, and the reader's generations, each of which ends when it has
     ``MAX_WORDS``.
     """
-    if config.corpus == STDIN:
-        raise InputError(
-            "a plan cannot read ahead on standard input; give the text as a file, or "
-            "the --workdir of a run that has read it"
-        )
     built_in = config.corpus in BUILT_IN
     source = str(BUILT_IN[config.corpus]()) if built_in else config.corpus
+    files = [] if source == STDIN else source_files(source)
+    if not files or not all(file.is_file() for file in files):
+        raise InputError(
+            "a plan cannot read ahead on standard input or a pipe; give the text as a "
+            "file, or the --workdir of a run that has read it"
+        )
+    whole = check_files(files, config.encoding)
+    check = TextCheck(source, config.encoding, _warn)
     counts, lines, grown = Counter(), 0, [(0, 0, 0)]
     began = time.perf_counter()
-    for piece in open_source(source, -(-sample_bytes // _PIECES)):
-        words, ids, *_ = tokenize(piece, config.tokenizer, config.lowercase)
+    piece_bytes = -(-sample_bytes // _PIECES)
+    pieces = open_source(source, piece_bytes, encoding=config.encoding)
+    for piece in check.watch(source, pieces):
+        tokens = tokenize(piece, config.tokenizer, config.lowercase)
+        check.add(tokens)
+        words, ids, *_ = tokens
         for word, n in zip(words, np.bincount(ids).tolist(), strict=False):
             counts[word] += n
         lines += counts.pop(LINE_END)
@@ -97,7 +107,7 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
         if read >= sample_bytes:
             break
     seconds = time.perf_counter() - began
-    total = max(_unpacked_bytes(source_files(source)), read)
+    total = max(whole or _expanded_bytes(files, config.encoding), read)
     f = total / read
     counts_V = np.array(sorted(counts.values(), reverse=True))
     growth, V_growth = (_growth(grown, column) for column in (1, 2))
@@ -137,12 +147,13 @@ def _growth(grown: list[tuple[int, int, int]], column: int) -> float:
     return max(exponent, 0.1)  # a text may repeat itself
 
 
-def _unpacked_bytes(files: list[Path]) -> int:
-    """Size of a text; one that is packed, by how far its first file's start expands."""
-    if (total := text_bytes(files)) is not None:
-        return total
-    first = next(file for file in files if file.suffix in UNPACK)
-    with open(first, "rb") as packed, UNPACK[first.suffix](packed) as stream:
-        ratio = len(stream.read(16 << 20)) / max(packed.tell(), 1)
-    sizes = ((file.stat().st_size, file.suffix in UNPACK) for file in files)
-    return round(sum(size * (ratio if is_packed else 1) for size, is_packed in sizes))
+def _expanded_bytes(files: list[Path], encoding: str) -> int:
+    """Size of a text that is packed or encoded, by how far one file's start expands."""
+    plain = [is_plain(file, encoding) for file in files]
+    ratio = expansion(files[plain.index(False)], encoding)
+    ratios = np.where(plain, 1.0, ratio)
+    return round(float(ratios @ [file.stat().st_size for file in files]))
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)

@@ -50,7 +50,7 @@ from experiments.provenance import provenance
 from experiments.report import check_eval_dir
 from experiments.runtime import start_jax
 from experiments.workdir import Workdir, read_corpus
-from sgns_jax.builtin_corpora import BUILT_IN
+from sgns_jax.builtin_corpora import is_built_in
 from sgns_jax.config import Config
 from sgns_jax.types import InputError
 
@@ -140,7 +140,7 @@ def check(flags: FlagValues) -> None:
     """
     if flags.domain not in ("words", "items"):
         raise InputError(f"domain must be words or items, got {flags.domain!r}")
-    if flags.domain == "items" and flags.corpus in BUILT_IN:
+    if flags.domain == "items" and is_built_in(flags.corpus):
         raise InputError(
             f"domain items needs sessions, the corpus {flags.corpus} is text; give a "
             "file with --corpus, or make one: python -m experiments.sessions"

@@ -53,7 +53,7 @@ from experiments.faulting import (
 from experiments.faulting.child import TrainingFailed
 from experiments.provenance import provenance
 from experiments.workdir import Workdir
-from sgns_jax.builtin_corpora import BUILT_IN
+from sgns_jax.builtin_corpora import BUILT_IN, is_built_in
 from sgns_jax.types import InputError
 
 SCRIPT = cli.Script(__doc__)
@@ -197,7 +197,7 @@ def run_texts(flags: FlagValues, workdir: Workdir) -> bool:
     folder = workdir.path("texts")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    built_in = flags.corpus in BUILT_IN
+    built_in = is_built_in(flags.corpus)
     source = str(BUILT_IN[flags.corpus]()) if built_in else flags.corpus
     records = []
     with tqdm(unit=" texts", leave=False, desc="reading") as bar:

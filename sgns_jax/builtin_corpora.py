@@ -233,3 +233,8 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 BUILT_IN = {"pydoc": pydoc_file, "text8": text8_file}
+
+
+def is_built_in(source: str) -> bool:
+    """Does it name a built-in corpus? A file or folder that it names goes before."""
+    return source in BUILT_IN and not os.path.exists(source)

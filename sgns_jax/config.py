@@ -123,7 +123,8 @@ class Config:
         "pydoc",
         "What to train on: 'pydoc' (the Python documentation on this machine), "
         "'text8' (downloaded once), or a file, folder or glob of text, plain or packed "
-        "(.gz, .bz2, .xz, .zst, .lz4), or '-' for standard input.",
+        "(.gz, .bz2, .xz, .zst, .lz4), or '-' for standard input. A file here that has "
+        "a built-in name goes before it.",
         "a built-in name or a path",
         lambda value: isinstance(value, str) and value != "",
     )

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from sgns_jax import corpus_cache, parts
-from sgns_jax.builtin_corpora import BUILT_IN
+from sgns_jax.builtin_corpora import BUILT_IN, is_built_in
 from sgns_jax.config import Config
 from sgns_jax.files import source_files
 from sgns_jax.text import STDIN, check_files
@@ -81,9 +81,10 @@ def load_corpus(
         on_progress: called with the bytes read so far and the bytes in all (None
             where they are unknown: packed files, standard input); then again from
             the begin with those of the ids.
-        on_warning: called with one line where the lines of a text are JSON
-            objects, and where a cache is damaged, before the text is encoded again.
-            What is opened is checked against its checksums.
+        on_warning: called with one line where a file has the name of a built-in
+            corpus, where the lines of a text are JSON objects, and where a cache is
+            damaged, before the text is encoded again. What is opened is checked
+            against its checksums.
         team: the processes that call this together, each for its share of the files.
 
     Returns:
@@ -96,6 +97,11 @@ def load_corpus(
     """
     source, settings = _settings(source, settings)
     warn = on_warning or (lambda line: None)
+    if source in BUILT_IN and not is_built_in(source):
+        warn(
+            f"{source!r} is a file or folder here, and that is read; the built-in text "
+            "of this name is read where there is none"
+        )
     source, files = _files(source, on_progress, team)
     folder, key = Path(cache_dir).expanduser(), _key(files, settings)
     try:
@@ -185,7 +191,7 @@ def _files(
     source: str, on_progress=None, team: parts.Team = parts.ALONE
 ) -> tuple[str, list[Path]]:
     """The source as a path, made if it is built in, and its files."""
-    if source in BUILT_IN:
+    if is_built_in(source):
         if team.index:
             team.wait("made")  # by the first: two would write the same file
         source = str(BUILT_IN[source](on_progress))

@@ -179,6 +179,18 @@ def test_lines_of_json_are_told(source, tmp_path):
     assert [line[:21] for line in said] == [f"most lines of {source}"[:21]]
 
 
+def test_a_file_goes_before_the_built_in_text_of_its_name(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/text8").write_text("a b a b")
+    monkeypatch.chdir(tmp_path / "here")
+    said = []
+    loaded = load_corpus("text8", "../c", min_count=1, on_warning=said.append)
+    assert loaded.vocabulary.words == ("a", "b")
+    (line,) = said
+    assert line.startswith("'text8' is a file or folder here, and that is read;")
+    load_corpus("./text8", "../c", min_count=1, on_warning=pytest.fail)
+
+
 def test_encoded_once(source, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     first = load_corpus(source, cache, min_count=1)

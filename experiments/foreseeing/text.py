@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sgns_jax.builtin_corpora import BUILT_IN
+from sgns_jax.builtin_corpora import BUILT_IN, is_built_in
 from sgns_jax.config import Config
 from sgns_jax.corpus import find_corpus
 from sgns_jax.encoding import MAX_WORDS
@@ -79,7 +79,7 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
     ``min_count`` times, and the reader's generations, each of which ends when it has
     ``MAX_WORDS``.
     """
-    built_in = config.corpus in BUILT_IN
+    built_in = is_built_in(config.corpus)
     source = str(BUILT_IN[config.corpus]()) if built_in else config.corpus
     files = [] if source == STDIN else source_files(source)
     if not files or not all(file.is_file() for file in files):

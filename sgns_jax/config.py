@@ -144,10 +144,12 @@ class Config:
     tokenizer: str = _choice(
         "Text",
         "whitespace",
-        "What a word is: what stands between white space (as for word2vec.c), or a "
-        "run of letters and digits of any script, which drops punctuation.",
+        "What a word is: what stands between white space (as for word2vec.c); a run of "
+        "letters and digits of any script, which drops punctuation; or what stands "
+        "between TABs, with _ for spaces inside (for items whose names hold some).",
         "whitespace",
         "letters",
+        "tabs",
     )
     lowercase: bool = _switch("Text", False, "Fold capitals to lower case first.")
     sentence_length: int = _whole(

@@ -30,7 +30,7 @@ class TextSettings(TypedDict, total=False):
     encoding: str  #: the text's codec
     min_count: int  #: leave out words that occur less often
     max_vocabulary: int  #: keep at most so many words; 0: no limit
-    tokenizer: str  #: "whitespace" or "letters", see ``text.tokenize``
+    tokenizer: str  #: "whitespace", "letters" or "tabs", see ``text.tokenize``
     lowercase: bool  #: put words in lower case
     sentence_length: int  #: cut sentences after so many kept words; 0: never
 

@@ -125,10 +125,10 @@ def _hashed(
     names: list[str], settings: dict, check: TextCheck, digests: list[str]
 ) -> Iterator[bytes]:
     """The pieces of all files, and a digest for each file."""
-    codec = settings["encoding"]
+    how = {name: settings[name] for name in ("encoding", "tokenizer")}
     for name in names:
         digest = hashlib.sha256()
-        for piece in check.watch(name, open_source(name, encoding=codec)):
+        for piece in check.watch(name, open_source(name, **how)):
             digest.update(piece)
             yield piece
         digests.append(digest.hexdigest())

@@ -31,7 +31,8 @@ PIECE_BYTES = 8 << 20  # larger pieces were no faster
 MAX_TOKEN_BYTES = 512 << 20
 
 # Cuts are made behind these: ASCII bytes, so never inside a UTF-8 character.
-_CUTS = (b" ", b"\n", b"\t", b"\r")
+_CUTS = {"tabs": (b"\n", b"\t")}
+_WHITE_SPACE = (b" ", b"\n", b"\t", b"\r")
 # The first bytes of a text that say what it is encoded by. That of UTF-32 begins as
 # that of UTF-16 does.
 _MARKS = (
@@ -108,6 +109,7 @@ def open_source(
     piece_bytes: int = PIECE_BYTES,
     *,
     encoding: str = "utf-8",
+    tokenizer: str = "whitespace",
 ) -> Iterator[bytes]:
     """Reads a corpus in pieces that end between two words.
 
@@ -118,6 +120,7 @@ def open_source(
         piece_bytes: how many bytes to read at once; a piece is longer only where
             a token is.
         encoding: the text's codec, one of Python's.
+        tokenizer: what a word is, see ``tokenize``.
 
     Yields:
         Pieces of the text in UTF-8, as it is or made so: 0xFF stands for what could
@@ -129,16 +132,17 @@ def open_source(
             that is no text or has the mark of another encoding, or has no end of a
             word for ``MAX_TOKEN_BYTES``.
     """
+    cuts = _CUTS.get(tokenizer, _WHITE_SPACE)
     if source == STDIN:
         with _explained("standard input"):
             stdin = sys.stdin.buffer
             blocks = _utf8_blocks(stdin, "standard input", piece_bytes, encoding)
-            yield from _pieces(blocks, "standard input")
+            yield from _pieces(blocks, "standard input", cuts)
         return
     for path in source_files(source):
         with _explained(str(path)), open(path, "rb") as file:
             blocks = _utf8_blocks(file, str(path), piece_bytes, encoding)
-            yield from _pieces(blocks, str(path))
+            yield from _pieces(blocks, str(path), cuts)
 
 
 @contextmanager
@@ -198,17 +202,20 @@ def _length_of_mark(head: bytes, name: str, encoding: str) -> int:
     return 0
 
 
-def _pieces(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
+def _pieces(
+    blocks: Iterable[bytes], name: str, cuts: tuple[bytes, ...]
+) -> Iterator[bytes]:
     held = []  # an unfinished token, in parts
     for block in blocks:
-        cut = 1 + max(block.rfind(end) for end in _CUTS)
+        cut = 1 + max(block.rfind(end) for end in cuts)
         if cut:
             yield b"".join((*held, block[:cut]))
             held = []
         held.append(block[cut:])
         if sum(map(len, held)) > MAX_TOKEN_BYTES:
+            ends = "TAB" if cuts == _CUTS["tabs"] else "white space"
             raise InputError(
-                f"{name} has no white space for {MAX_TOKEN_BYTES} bytes; "
+                f"{name} has no {ends} for {MAX_TOKEN_BYTES} bytes; "
                 "give text with spaces or line ends between its words"
             )
     yield b"".join((*held, b"\n"))
@@ -224,7 +231,9 @@ def tokenize(
         tokenizer: "whitespace": a token is a maximal run without white space (as
             ``str.split`` has it; word2vec's rule). "letters": a maximal run of
             Unicode letters, marks and digits, with single apostrophes inside
-            (``don’t`` becomes ``don't``); everything else is left out.
+            (``don’t`` becomes ``don't``); everything else is left out. "tabs": what
+            stands between two TABs or ends of a line; ``_`` stands for white space
+            inside, since files of vectors end a word at a space.
         lowercase: put tokens in lower case, by Unicode's rules.
 
     Returns:
@@ -233,8 +242,10 @@ def tokenize(
     Raises:
         InputError: an unknown tokenizer.
     """
-    if tokenizer not in ("whitespace", "letters"):
-        raise InputError(f"unknown tokenizer {tokenizer!r}: whitespace or letters")
+    if tokenizer not in ("whitespace", "letters", "tabs"):
+        raise InputError(
+            f"unknown tokenizer {tokenizer!r}: whitespace, letters or tabs"
+        )
     text = piece.decode("utf-8", "replace")
     # To count what is seldom there takes longer than to see that it is not.
     replaced = text.count("\ufffd")
@@ -248,13 +259,18 @@ def tokenize(
     # pyarrow (26.0) decodes what follows white space at the very end of its input,
     # beyond the input, and keeps that white space where this fails. Hence one more
     # line, left out again.
-    split = pc.utf8_split_whitespace(lines)[:-1]
+    if tokenizer == "tabs":
+        split = pc.split_pattern(lines, "\t")[:-1]
+    else:
+        split = pc.utf8_split_whitespace(lines)[:-1]
     # Arrow works in C++ without the interpreter's lock, and Python sees only each
     # distinct word of the piece.
     encoded = split.flatten().dictionary_encode()
     words = encoded.dictionary.to_pylist()
     if tokenizer == "letters":
         words = [word.strip("'") for word in words]
+    if tokenizer == "tabs":
+        words = ["_".join(word.split()) for word in words]
     if lowercase:
         words = [word.lower() for word in words]
     line_starts = split.offsets.to_numpy()[1:-1]

@@ -260,6 +260,7 @@ def test_other_text_or_settings_are_encoded_anew(source, tmp_path):
         {"min_count": 2, "max_vocabulary": 2},
         {"min_count": 2, "sentence_length": 2},
         {"min_count": 2, "tokenizer": "letters"},
+        {"min_count": 1, "tokenizer": "tabs"},
         {"min_count": 2, "lowercase": True},
         {"min_count": 2, "encoding": "latin-1"},
     ):

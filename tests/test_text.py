@@ -65,6 +65,16 @@ def test_letters_are_runs_of_letters_marks_digits_and_inner_apostrophes(content)
     assert sentences([content.encode()], tokenizer="letters") == want
 
 
+@settings(deadline=None, max_examples=150)
+@given(TEXTS)
+def test_tabs_are_between_words_that_may_hold_spaces(content):
+    want = [
+        [word for part in line.split("\t") if (word := "_".join(part.split()))]
+        for line in content.split("\n")
+    ]
+    assert sentences([content.encode()], tokenizer="tabs") == want
+
+
 @settings(deadline=None, max_examples=50)
 @given(TEXTS)
 def test_lowercase_is_str_lower_of_each_word(content):
@@ -138,6 +148,16 @@ def test_standard_input(monkeypatch):
     stdin = io.TextIOWrapper(io.BytesIO(b"from a\npipe"))
     monkeypatch.setattr(sys, "stdin", stdin)
     assert list(open_source("-", piece_bytes=1 << 10)) == [b"from a\n", b"pipe\n"]
+
+
+def test_pieces_for_tabs_are_cut_between_names(tmp_path):
+    names = [["a b", "c  d"], ["e\u3000f", "g"]] * 20
+    content = "\r\n".join(map("\t".join, names))
+    source = write(tmp_path / "names", content.encode())
+    for piece_bytes in (1, 7, 50):
+        pieces = open_source(source, piece_bytes, tokenizer="tabs")
+        found = sentences(pieces, tokenizer="tabs")
+        assert found == [["a_b", "c_d"], ["e_f", "g"]] * 20 + [[]]
 
 
 # Text codecs of Python that hold these characters and no mark.
@@ -270,5 +290,7 @@ def test_errors(tmp_path, monkeypatch):
     source = write(tmp_path / "binary", b"\x00" * 101)
     with pytest.raises(InputError, match="no white space for 100 bytes"):
         list(open_source(source, piece_bytes=10))
+    with pytest.raises(InputError, match="no TAB for 100 bytes"):
+        list(open_source(source, piece_bytes=10, tokenizer="tabs"))
     with pytest.raises(InputError, match="unknown tokenizer 'words'"):
         tokenize(b"text", "words")

@@ -89,10 +89,10 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
         )
     whole = check_files(files, config.encoding)
     check = TextCheck(source, config.encoding, _warn)
+    how = {"encoding": config.encoding, "tokenizer": config.tokenizer}
     counts, lines, grown = Counter(), 0, [(0, 0, 0)]
     began = time.perf_counter()
-    piece_bytes = -(-sample_bytes // _PIECES)
-    pieces = open_source(source, piece_bytes, encoding=config.encoding)
+    pieces = open_source(source, -(-sample_bytes // _PIECES), **how)
     for piece in check.watch(source, pieces):
         tokens = tokenize(piece, config.tokenizer, config.lowercase)
         check.add(tokens)

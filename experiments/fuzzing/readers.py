@@ -44,9 +44,11 @@ def read_text(path: Path) -> None:
     if len(whole) == 3:  # packed, and megabytes
         return
     text = b"".join(whole)
-    pieces = list(open_source(str(path), piece_bytes=1 + len(text) // 4))
-    same(b"".join(pieces), text)
-    for options in ({}, {"tokenizer": "letters", "lowercase": True}):
+    letters, tabs = {"tokenizer": "letters", "lowercase": True}, {"tokenizer": "tabs"}
+    for options in ({}, letters, tabs):
+        size, tokenizer = 1 + len(text) // 4, options.get("tokenizer", "whitespace")
+        pieces = list(open_source(str(path), size, tokenizer=tokenizer))
+        same(b"".join(pieces), text)
         tokens = _tokens([text], options)
         same(_tokens(pieces, options), tokens)
         if not options:

@@ -54,15 +54,21 @@ class Workdir:
         return self._folder / name
 
     def finished(self, config: Config) -> bool:
-        """Is this very run done? Another run's folder is refused."""
-        self._refuse_other(dataclasses.asdict(config))
-        return self.path("result.json").exists()
+        """Is this very run done? Another run's folder is refused.
+
+        A text has many names: whether one of another name is another text is known
+        once it is read, by ``claim``.
+        """
+        old = self._refuse_other(dataclasses.asdict(config))
+        same_name = old.get("corpus", config.corpus) == config.corpus
+        return same_name and self.path("result.json").exists()
 
     def claim(self, config: Config, fingerprint: str) -> None:
         """Makes the folder this run's own, or checks that it is.
 
         Raises:
-          InputError: the folder holds another configuration, or the text changed.
+          InputError: the folder holds another configuration, or another text. The
+            name of the text may be another.
         """
         identity = dataclasses.asdict(config) | {"corpus_fingerprint": fingerprint}
         self._refuse_other(identity)
@@ -96,18 +102,27 @@ class Workdir:
                 "another --workdir"
             ) from None
 
-    def _refuse_other(self, identity: dict) -> None:
+    def _refuse_other(self, identity: dict) -> dict:
+        """The identity that the folder holds, none or one like this."""
         path = self.path("config.json")
         if not path.exists():
-            return
+            return {}
         old = self.read_json("config.json")
         for name, value in identity.items():
-            if old.get(name) != value:
+            if name == "corpus" or old.get(name) == value:
+                continue
+            if name == "corpus_fingerprint":
                 raise InputError(
-                    f"{self._folder} holds a run with {name} = {old.get(name)!r}, "
-                    f"this one has {value!r}; give another --workdir, or the run's "
-                    "own settings to go on with it"
+                    f"{self._folder} holds a run on another text, named "
+                    f"{old.get('corpus')!r}; {identity['corpus']!r} is not that one, "
+                    "or has changed; give another --workdir, or the run's own text"
                 )
+            raise InputError(
+                f"{self._folder} holds a run with {name} = {old.get(name)!r}, this one "
+                f"has {value!r}; give another --workdir, or the run's own settings to "
+                "go on with it"
+            )
+        return old
 
     def _same_compiling(self) -> dict:
         """What compilers are told, as it was told before; older runs do not say."""

@@ -207,6 +207,16 @@ def test_encoded_once(source, tmp_path, monkeypatch):
     assert again.fingerprint == first.fingerprint
 
 
+def test_a_text_is_the_same_by_any_name_and_of_any_age(source, tmp_path):
+    cache = tmp_path / "cache"
+    first = load_corpus(source, cache, min_count=1).fingerprint
+    os.utime(source, (1, 1))
+    assert find_corpus(source, cache, min_count=1) is None  # read again, to be sure
+    assert load_corpus(source, cache, min_count=1).fingerprint == first
+    (tmp_path / "copy").write_bytes(Path(source).read_bytes())
+    assert load_corpus(tmp_path / "copy", cache, min_count=1).fingerprint == first
+
+
 def test_what_is_encoded_is_found_without_reading(source, tmp_path, monkeypatch):
     cache, settings = tmp_path / "cache", vars(Config()) | {"min_count": 1}
     settings = {name: settings[name] for name in corpus.SETTINGS}

@@ -260,14 +260,19 @@ def test_a_folder_is_left_clean_and_its_run_is_known(tmp_path):
     work.claim(config, "text 1")
     work.claim(config, "text 1")
     assert not work.finished(config)
-    for other, fingerprint in ((dataclasses.replace(config, dim=9), "text 1"),
-                               (config, "text 2")):  # fmt: skip
-        with pytest.raises(InputError, match="holds a run with"):
-            work.claim(other, fingerprint)
+    with pytest.raises(InputError, match="holds a run with dim = 8, this one has 9"):
+        work.claim(dataclasses.replace(config, dim=9), "text 1")
+    other_name = dataclasses.replace(config, corpus="other.txt")
+    for other in config, other_name:
+        with pytest.raises(InputError, match="on another text, named 'pydoc'; .* not"):
+            work.claim(other, "text 2")
     (tmp_path / "result.json").write_text("{}")
     assert work.finished(config)
+    assert not work.finished(other_name)  # it may be another text
+    work.claim(other_name, "text 1")
+    assert work.finished(other_name)
     (tmp_path / "config.json").write_text('{"dim": 8}')  # of a version with less
-    with pytest.raises(InputError, match="holds a run with corpus = None"):
+    with pytest.raises(InputError, match="holds a run with encoding = None"):
         work.finished(config)
     for damaged in ('{"dim"', "[]", "[" * 10_000):
         (tmp_path / "config.json").write_text(damaged)

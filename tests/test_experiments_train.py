@@ -290,10 +290,15 @@ def test_another_runs_folder_is_refused_and_kept(run, text):
     status, _, err = run(*arguments, "--window=3")
     assert status == 2
     assert "w holds a run with window = 5, this one has 3" in err
-    text.write_text(text.read_text() + " changed")
+    copy = text.with_name("copy.txt")
+    copy.write_text(text.read_text())
+    status, out, _ = run(f"--corpus={copy}", *arguments[1:])
+    assert status == 0 and "Going on from round" in out  # it is the same text
+    assert json.loads(Path("w/config.json").read_text())["corpus"] == str(copy)
+    copy.write_text(text.read_text() + " changed")
     Path("w/result.json").unlink()
-    status, _, err = run(*arguments)
-    assert status == 2 and "corpus_fingerprint" in err
+    status, _, err = run(f"--corpus={copy}", *arguments[1:])
+    assert status == 2 and "w holds a run on another text, named" in err
     assert Path("w/vectors.txt").read_bytes() == before
 
 

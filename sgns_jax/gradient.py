@@ -21,7 +21,13 @@ from jax import Array
 from jax.nn import sigmoid
 from jax.typing import ArrayLike
 
-from sgns_jax.loss import Collisions, counted, expected_terms, lookup
+from sgns_jax.loss import (
+    Collisions,
+    check_shapes,
+    counted,
+    expected_terms,
+    lookup,
+)
 from sgns_jax.types import Params
 
 
@@ -72,18 +78,16 @@ def pair_gradient(
       noise words are zero. Ids outside 0..V−1 make the other rows NaN.
 
     Raises:
-      ValueError: if negatives is not of rank 1, or collisions is unknown.
+      ValueError: if ids have other shapes, or collisions is unknown.
 
     Example: at v_c = [1, 2] and u_o = [0, 0] with no noise, ∂L/∂u_o = [−½, −1].
 
     Source: Mikolov et al. 2013 (arXiv 1310.4546), equation (4), differentiated.
     """
-    negatives = jnp.asarray(negatives)
-    if negatives.ndim != 1:
-        raise ValueError(
-            "pair_gradient: negatives must have shape (K,), got "
-            f"{negatives.shape}; for many pairs use batch_gradient"
-        )
+    check_shapes(
+        "pair_gradient", "for many pairs use batch_gradient",
+        center=(center, ""), context=(context, ""), negatives=(negatives, "K"),
+    )  # fmt: skip
     one = [jnp.asarray(ids)[None] for ids in (center, context, negatives)]
     return batch_gradient(params, *one, collisions)
 
@@ -99,7 +103,14 @@ def batch_gradient(
 
     Ids are (P,), (P,) and (P, K). Rows of P pairs are computed side by side and
     scattered once; no (P, V, D) array is made.
+
+    Raises:
+      ValueError: if ids have other shapes, or collisions is unknown.
     """
+    check_shapes(
+        "batch_gradient", "for one pair use pair_gradient",
+        centers=(centers, "P"), contexts=(contexts, "P"), negatives=(negatives, "PK"),
+    )  # fmt: skip
 
     def one(center, context, noise_ids):
         return row_gradient(
@@ -141,7 +152,7 @@ def expected_gradient(
     Arguments, shapes and errors as in ``expected_loss``. Returns ``Params``.
     """
     v_D, u_D, u_VD, probs_V = expected_terms(
-        params, center, context, noise_probs, collisions
+        "expected_gradient", params, center, context, noise_probs, collisions
     )
     g = slope(+1, u_D @ v_D)
     g_V = num_negatives * probs_V * slope(-1, u_VD @ v_D)

@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 
 from sgns_jax.block import BlockRows, BlockWeights, scores
 from sgns_jax.gradient import scatter_rows, slope
-from sgns_jax.loss import Collisions, counted, lookup
+from sgns_jax.loss import Collisions, check_shapes, counted, lookup
 from sgns_jax.types import Params
 
 
@@ -69,14 +69,13 @@ def pair_hvp(
       ``Params`` of the same shapes; rows that the pair does not read are zero.
 
     Raises:
-      ValueError: if negatives is not of rank 1, or collisions is unknown.
+      ValueError: if ids have other shapes, or collisions is unknown.
     """
+    check_shapes(
+        "pair_hvp", "for many pairs use vmap",
+        center=(center, ""), context=(context, ""), negatives=(negatives, "K"),
+    )  # fmt: skip
     negatives = jnp.asarray(negatives)
-    if negatives.ndim != 1:
-        raise ValueError(
-            f"pair_hvp: negatives must have shape (K,), got {negatives.shape}; for "
-            "many pairs use vmap"
-        )
     words_R = jnp.concatenate([jnp.asarray(context)[None], negatives])
     counted_K = counted(negatives, context, collisions)
     weight_R = jnp.concatenate([jnp.array([True]), counted_K]).astype(float)

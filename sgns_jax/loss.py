@@ -38,6 +38,30 @@ def counted(noise_ids: ArrayLike, context: ArrayLike, collisions: Collisions) ->
     raise ValueError(f"collisions must be 'keep' or 'skip', got {collisions!r}")
 
 
+def check_shapes(function: str, advice: str, **arguments: tuple[Array, str]) -> None:
+    """Refuses what does not have the axes that a function takes.
+
+    Args:
+      function: its name, as the user called it.
+      advice: what to do, or what the axes are.
+      arguments: name → array and the letters of its axes, "PK" for (P, K). A letter
+        is the same number everywhere.
+
+    Raises:
+      ValueError: names the function, the argument, its shape and the one needed.
+    """
+    sizes: dict[str, int] = {}
+    for name, (array, axes) in arguments.items():
+        shape = jnp.asarray(array).shape
+        needed = [str(sizes.get(letter, letter)) for letter in axes]
+        sizes = dict(zip(axes, shape, strict=False)) | sizes
+        if shape != tuple(map(sizes.get, axes)):
+            raise ValueError(
+                f"{function}: {name} must have shape "
+                f"({', '.join(needed)}{',' * (len(axes) == 1)}), got {shape}; {advice}"
+            )
+
+
 def pair_loss(
     params: Params,
     center: ArrayLike,
@@ -63,18 +87,17 @@ def pair_loss(
       A scalar, float32 or wider. NaN if an id is outside 0..V−1.
 
     Raises:
-      ValueError: if negatives is not of rank 1, or collisions is unknown.
+      ValueError: if ids have other shapes, or collisions is unknown.
 
     Example: with every score 0 and K = 2 the loss is 3·log 2 = 2.0794.
 
     Source: Mikolov et al. 2013 (arXiv 1310.4546), equation (4).
     """
+    check_shapes(
+        "pair_loss", "for many pairs use batch_loss",
+        center=(center, ""), context=(context, ""), negatives=(negatives, "K"),
+    )  # fmt: skip
     negatives = jnp.asarray(negatives)
-    if negatives.ndim != 1:
-        raise ValueError(
-            "pair_loss: negatives must have shape (K,), got "
-            f"{negatives.shape}; for many pairs use batch_loss"
-        )
     v_D = lookup(params.w_in, center)
     u_D, u_KD = lookup(params.w_out, context), lookup(params.w_out, negatives)
     counted_K = counted(negatives, context, collisions)
@@ -93,7 +116,14 @@ def batch_loss(
     """The sum of :func:`pair_loss` over P pairs: ids (P,), (P,) and (P, K).
 
     A sum, not a mean: a mean would tie the learning rate to the batch size.
+
+    Raises:
+      ValueError: if ids have other shapes, or collisions is unknown.
     """
+    check_shapes(
+        "batch_loss", "for one pair use pair_loss",
+        centers=(centers, "P"), contexts=(contexts, "P"), negatives=(negatives, "PK"),
+    )  # fmt: skip
 
     def one(center, context, noise_ids):
         return pair_loss(params, center, context, noise_ids, collisions)
@@ -128,31 +158,36 @@ def expected_loss(
       A scalar, float32 or wider. NaN if an id is outside 0..V−1.
 
     Raises:
-      ValueError: if noise_probs is not (V,), or collisions is unknown.
+      ValueError: if an id is no scalar, noise_probs is not (V,), or collisions is
+        unknown.
 
     Source: Mikolov et al. 2013, equation (4); Levy & Goldberg 2014, equation (4).
     """
     v_D, u_D, u_VD, probs_V = expected_terms(
-        params, center, context, noise_probs, collisions
+        "expected_loss", params, center, context, noise_probs, collisions
     )
     noise = jnp.sum(probs_V * log_sigmoid(-(u_VD @ v_D)))
     return -log_sigmoid(u_D @ v_D) - num_negatives * noise
 
 
 def expected_terms(
+    function: str,
     params: Params,
     center: ArrayLike,
     context: ArrayLike,
     noise_probs: ArrayLike,
     collisions: Collisions,
 ) -> tuple[Array, Array, Array, Array]:
-    """v_c, u_o, all u, and the P_n that counts: what the expected form reads."""
+    """v_c, u_o, all u, and the P_n that counts: what the expected form reads.
+
+    Errors name ``function``, which the user called.
+    """
+    check_shapes(
+        function, "a pair, and a probability for each row of w_out",
+        w_out=(params.w_out, "VD"), center=(center, ""), context=(context, ""),
+        noise_probs=(noise_probs, "V"),
+    )  # fmt: skip
     V = params.w_out.shape[0]
-    if jnp.shape(noise_probs) != (V,):
-        raise ValueError(
-            f"expected_loss: noise_probs must have shape ({V},), one probability "
-            f"for each row of w_out, got {jnp.shape(noise_probs)}"
-        )
     counted_V = counted(jnp.arange(V), context, collisions)
     u_VD = lookup(params.w_out, jnp.arange(V))
     probs_V = jnp.where(counted_V, noise_probs, 0).astype(u_VD.dtype)

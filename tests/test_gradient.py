@@ -189,8 +189,3 @@ def test_gradients_have_the_dtype_of_the_params(dtype):
         expected_gradient(params, 0, 1, probs, 5),
     ):
         assert gradient.w_in.dtype == gradient.w_out.dtype == dtype
-
-
-def test_error_names_the_argument():
-    with pytest.raises(ValueError, match=r"pair_gradient: negatives must have shape"):
-        pair_gradient(random_params(0), 0, 1, jnp.array([[1]]))

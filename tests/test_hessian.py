@@ -5,7 +5,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from hypothesis import given, settings
 
 from sgns_jax.block import BlockRows, BlockWeights, block_loss
@@ -80,9 +79,3 @@ def test_block_equals_autodiff(x64):
 
     got, want = by_hand_and_autodiff(rows(), rows())
     assert_trees_close(got, want, rtol=1e-12, atol=1e-13)
-
-
-def test_error_names_the_argument():
-    params = random_params(0)
-    with pytest.raises(ValueError, match=r"pair_hvp: negatives must have shape \(K,\)"):
-        pair_hvp(params, 0, 1, jnp.array([[1]]), params)

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sgns_jax.gradient import batch_gradient, expected_gradient, pair_gradient
+from sgns_jax.hessian import pair_hvp
 from sgns_jax.loss import batch_loss, expected_loss, pair_loss
 from sgns_jax.noise import noise_distribution
 from sgns_jax.types import Params
@@ -155,11 +157,51 @@ def test_takes_plain_numbers_and_arrays_of_numpy():
         np.testing.assert_allclose(loss, 4.149592, atol=5e-7)
 
 
-def test_errors_name_the_argument():
+_OF_A_PAIR = (
+    ((0, 1, [[1]]), "negatives must have shape (K,), got (1, 1); for many pairs use"),
+    ((0, 1, 2), "negatives must have shape (K,), got (); for many pairs use"),
+    (([0], 1, [1]), "center must have shape (), got (1,); for many pairs use"),
+    ((0, [1], [1]), "context must have shape (), got (1,); for many pairs use"),
+)
+_OF_PAIRS = (
+    (([0], [1], [1]), "negatives must have shape (1, K), got (1,); for one pair use"),
+    ((0, 1, [1]), "centers must have shape (P,), got (); for one pair use"),
+    (([0, 1], [1], [[1]]), "contexts must have shape (2,), got (1,); for one pair use"),
+)
+_EXPECTED = (
+    ((0, 1, np.ones(6) / 6, 5), "noise_probs must have shape (7,), got (6,); a pair"),
+    (([0], 1, np.ones(7) / 7, 5), "center must have shape (), got (1,); a pair"),
+)
+_WRONG_SHAPES = [
+    (function, *case)
+    for function, cases in {
+        pair_loss: _OF_A_PAIR,
+        pair_gradient: _OF_A_PAIR,
+        pair_hvp: _OF_A_PAIR,
+        batch_loss: _OF_PAIRS,
+        batch_gradient: _OF_PAIRS,
+        expected_loss: _EXPECTED,
+        expected_gradient: _EXPECTED,
+    }.items()
+    for case in cases
+]
+
+
+@pytest.mark.parametrize(
+    "function, arguments, message",
+    [pytest.param(*case, id=case[0].__name__) for case in _WRONG_SHAPES],
+)
+def test_errors_name_the_function_and_the_argument(function, arguments, message):
     params = random_params(0)
-    with pytest.raises(ValueError, match=r"negatives must have shape \(K,\)"):
-        pair_loss(params, 0, 1, jnp.array([[1]]))
-    with pytest.raises(ValueError, match=r"noise_probs must have shape \(7,\)"):
-        expected_loss(params, 0, 1, jnp.ones(6) / 6, 5)
+    if function is pair_hvp:
+        arguments = (*arguments, params)
+    arguments = [np.array(x) if isinstance(x, list) else x for x in arguments]
+    with pytest.raises(ValueError) as error:
+        function(params, *arguments)
+    assert str(error.value).startswith(f"{function.__name__}: {message}")
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="collisions must be 'keep' or 'skip'"):
-        pair_loss(params, 0, 1, jnp.array([1]), "drop")
+        pair_loss(random_params(0), 0, 1, jnp.array([1]), "drop")

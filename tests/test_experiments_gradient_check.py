@@ -25,6 +25,8 @@ from experiments.laboratory import (
     transformations,
 )
 from experiments.laboratory.mutants import MUTANTS
+from sgns_jax import block
+from sgns_jax.types import InputError, Params
 from tests import oracle
 
 WITH_MAKERS = examinations.with_makers()
@@ -167,6 +169,89 @@ def test_every_quantity_holds(quantity, make, x64):
     problem = make(quantity, "float64")[-1]
     made = examinations.examine(problem, ("complex step",))
     assert len(made) == 3 and all(c.holds for c in made), made
+
+
+def blocks_with(label, of_loss=lambda loss, params: loss, of_gradient=1.0):
+    """Shared blocks whose labels are not ±1 but ±label, and their problem."""
+
+    def rows_and_weights(*arguments):
+        made = block_problems.rows_and_weights("shared", "keep", *arguments)
+        rows, weights = made
+        return rows, weights._replace(label_R=label * weights.label_R)
+
+    def loss(params, *words):
+        parts = block.block_loss(*rows_and_weights(params, *words))
+        return of_loss(parts.positive + parts.negative, params)
+
+    def by_hand(params, *words):
+        _, by_row = block.block_gradient(*rows_and_weights(params, *words))
+        tables = (g.reshape(-1, block_problems.D) for g in by_row)
+        return Params(*(of_gradient * g for g in tables))
+
+    quantity = problems.Quantity("block shared keep", loss, by_hand)
+
+    def make(dtype):
+        problem = block_problems.block_shared(quantity, dtype)
+        terms = problem.terms
+        return problem._replace(terms=terms._replace(label=label * terms.label))
+
+    return make
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("label", [2, 0.7, -0.7])
+def test_a_label_may_be_any_number(label, dtype):
+    against = [
+        name
+        for name in examinations.ANSWERS
+        if dtype in examinations.ASKED.get(name, examinations.DTYPES)
+    ]
+    with jax.enable_x64(dtype == "float64"):
+        made = examinations.examine(blocks_with(label)(dtype), against)
+        assert all(c.holds for c in made), [c for c in made if not c.holds]
+        wrong = blocks_with(label, of_gradient=1 + 3e-5)(dtype)
+        made = examinations.examine(wrong, against)
+        assert [c.against for c in made if not c.holds] == against
+
+
+def test_the_bound_of_a_label_is_what_its_rounding_may_cost(x64):
+    ones, other = (blocks_with(label)("float64") for label in (1, 1 + 2**-40))
+    at = answers.touched(ones)
+    units = (bounds.sizes(problem, at).roundings for problem in (ones, other))
+    rise = np.subtract(*units)
+    s_T = np.sum(
+        ones.params.w_in[ones.terms.row_in] * ones.params.w_out[ones.terms.row_out], 1
+    )
+    assert np.all(-rise > 2) and np.all(-rise < 2 + 2 * np.max(abs(s_T)))
+
+
+@pytest.mark.parametrize("scale", [2.5, -1.0])
+def test_a_scale_is_stated_by_the_weights(scale, x64):
+    make = blocks_with(1, lambda loss, params: scale * loss, of_gradient=scale)
+    problem = make("float64")
+    terms = problem.terms._replace(weight=scale * problem.terms.weight)
+    stated = problem._replace(terms=terms)
+    made = examinations.examine(stated, examinations.ANSWERS)
+    assert all(c.holds for c in made), [c for c in made if not c.holds]
+    at = answers.touched(problem)
+    once, scaled = (bounds.sizes(p, at).size for p in (problem, stated))
+    np.testing.assert_allclose(scaled, abs(scale) * once, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "of_loss",
+    [
+        pytest.param(lambda loss, params: 3 * loss, id="scale"),
+        pytest.param(lambda loss, params: loss + 1e-6, id="offset"),
+        pytest.param(
+            lambda loss, params: loss + 1e-6 * jnp.sum(params.w_in**2), id="penalty"
+        ),
+    ],
+)
+def test_a_loss_that_its_terms_do_not_state_is_refused(of_loss, x64):
+    problem = blocks_with(1, of_loss)("float64")
+    with pytest.raises(InputError, match="loss is .*, its stated terms add up to"):
+        examinations.examine(problem, ("complex step",))
 
 
 @pytest.mark.parametrize("make", second_order.examinations())

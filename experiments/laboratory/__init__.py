@@ -17,6 +17,7 @@ In reading order:
     text.py             tables for the terminal
     pictures.py         the two curves drawn
 
-A derivation of one's own is examined by putting it where a mutant goes, in place of
-``sgns_jax.gradient.row_gradient`` or another function that ``mutants.py`` names.
+A derivation of one's own is a ``problems.Quantity``; with a point and the terms of its
+loss it makes a ``Problem`` for ``examinations.examine``. Terms have any labels and
+weights; a loss that is no sum of such terms is refused.
 """

@@ -213,7 +213,8 @@ def computer_algebra(problem: Problem, at: np.ndarray) -> np.ndarray:
     total = [{}, {}]
     for i, j, label, weight in zip(*problem.terms, strict=True):
         v_D, u_D = numbers[0][i], numbers[1][j]
-        by_v, by_u = derivative(*v_D, *u_D, int(label), EXACT.mpf(float(weight)))
+        y, times = EXACT.mpf(float(label)), EXACT.mpf(float(weight))
+        by_v, by_u = derivative(*v_D, *u_D, y, times)
         for sums, row, by_row in zip(total, (i, j), (by_v, by_u), strict=True):
             old = sums.get(row, [EXACT.mpf(0)] * D)
             sums[row] = [a + b for a, b in zip(old, by_row, strict=True)]
@@ -263,5 +264,7 @@ def _score(numbers, i, j, context) -> mpmath.mpf:
 
 def _term(problem: Problem, t: int, score: mpmath.mpf, context) -> mpmath.mpf:
     """−weight · log σ(label·s) = weight · log(1 + exp(−label·s))."""
-    label, weight = int(problem.terms.label[t]), float(problem.terms.weight[t])
+    label, weight = (
+        context.mpf(float(x[t])) for x in (problem.terms.label, problem.terms.weight)
+    )
     return weight * context.log1p(context.exp(-label * score))

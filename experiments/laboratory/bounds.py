@@ -4,7 +4,9 @@ An entry of the gradient is a sum over terms, Σ_t g_t·x_t, with g = −y·weig
 and x a number of the other row. In arithmetic with unit roundoff ε/2,
 
 - the score s, a sum of D products, is off by at most D·Σ_d|v_d·u_d| half-ε, and σ(−y·s)
-  in proportion by σ(y·s) times that, since d log σ(−y·s)/ds = −y·σ(y·s);
+  in proportion by |y|·σ(y·s) times that, since d log σ(−y·s)/ds = −y·σ(y·s);
+- where y is not ±1, y and y·s are rounded, too: 2 half-ε in g, and 2·|y·s| half-ε more
+  in what σ is taken of;
 - σ itself, the weight and the products add ``TERM`` half-ε to a term;
 - adding n terms in any order costs at most n half-ε of Σ|g_t·x_t|.
 
@@ -47,20 +49,20 @@ class Sizes(NamedTuple):
 
     size: np.ndarray  #: Σ_t |g_t·x_t|
     roundings: np.ndarray  #: half-ε of rounding, relative to size
-    push: np.ndarray  #: Σ_t weight·|x_t|: what an underflow of σ is multiplied by
-    cube: np.ndarray  #: Σ_t weight·|x_t|³, in the bound of the third derivative
+    push: np.ndarray  #: Σ_t |y·weight·x_t|: what an underflow of σ is multiplied by
+    cube: np.ndarray  #: Σ_t |weight·(y·x_t)³|, in the bound of the third derivative
 
 
 def sizes(problem: Problem, at: np.ndarray) -> Sizes:
     """Sizes of the entries at the given places, in float64, from the terms."""
     w_in, w_out = tables(problem.params)
-    row_in, row_out, _, weight = problem.terms
+    row_in, row_out, label, weight = problem.terms
     wrong_T, cost_T = _of_terms(problem)
     columns = []
     for table, row, column in places(problem, at):
         mine = np.flatnonzero(problem.terms[table] == row)
         other = w_out[row_out[mine]] if table == 0 else w_in[row_in[mine]]
-        x, times = abs(other[:, column]), weight[mine]
+        times, x = abs(weight[mine]), abs(label[mine] * other[:, column])
         added = times * wrong_T[mine] * x
         size = np.sum(added)
         cost = np.dot(added, cost_T[mine]) / size if size else 0.0
@@ -76,8 +78,21 @@ def _of_terms(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     products_TD = w_in[row_in] * w_out[row_out]
     margin_T = label * np.sum(products_TD, axis=1)
     right_T, wrong_T = np.exp(-np.logaddexp(0, [-margin_T, margin_T]))
-    D = products_TD.shape[1]
-    return wrong_T, TERM + D * np.sum(abs(products_TD), axis=1) * right_T
+    return wrong_T, TERM + of_label(label) + of_scores(problem) * right_T
+
+
+def of_label(label: np.ndarray) -> np.ndarray:
+    """How often a label is rounded: itself and in a product, unless it is ±1."""
+    return np.where(abs(label) == 1, 0, 2)
+
+
+def of_scores(problem: Problem) -> np.ndarray:
+    """For each term, the half-ε (not relative) that y·s may be off by."""
+    w_in, w_out = tables(problem.params)
+    row_in, row_out, label, _ = problem.terms
+    products_TD = label[:, None] * w_in[row_in] * w_out[row_out]
+    added_T = products_TD.shape[1] * np.sum(abs(products_TD), axis=1)
+    return added_T + of_label(label) * abs(np.sum(products_TD, axis=1))
 
 
 class Bound(NamedTuple):
@@ -115,8 +130,8 @@ def of_machine(
     """
     derived = of_derived(problem, found, result_dtype)
     w_in, w_out = tables(problem.params)
-    row_in, row_out = problem.terms[:2]
-    largest = np.max(abs(np.sum(w_in[row_in] * w_out[row_out], axis=1)))
+    row_in, row_out, label, _ = problem.terms
+    largest = np.max(abs(label * np.sum(w_in[row_in] * w_out[row_out], axis=1)))
     units, half = np.max(found.roundings) + largest, _eps(arithmetic) / 2
     why = f"{derived.why}; the other answer: {units:.0f} of {half:.1e}"
     smallest = max(derived.smallest, _smallest(arithmetic))
@@ -135,15 +150,15 @@ def of_central(problem: Problem, at: np.ndarray, found: Sizes) -> Bound:
 
 
 def loss_size(problem: Problem) -> tuple[float, float]:
-    """The loss in float64, and the half-ε that a sum of its terms may be off by."""
+    """Σ|term| of the loss, and the half-ε of it that adding them up may be off by."""
     w_in, w_out = tables(problem.params)
     row_in, row_out, label, weight = problem.terms
     products_TD = w_in[row_in] * w_out[row_out]
     terms = weight * np.logaddexp(0, -label * np.sum(products_TD, axis=1))
     wrong_T, _ = _of_terms(problem)
-    D, value = products_TD.shape[1], np.sum(terms)
-    scores = np.sum(weight * wrong_T * D * np.sum(abs(products_TD), axis=1))
-    return value, TERM + len(label) + scores / value
+    size = np.sum(abs(terms))
+    scores = np.sum(abs(weight) * wrong_T * of_scores(problem))
+    return size, TERM + len(label) + scores / size
 
 
 def compare(

@@ -20,9 +20,11 @@ from experiments.laboratory import (
     second_order,
     transformations,
 )
+from experiments.laboratory.answers import fifty_digit_loss
 from experiments.laboratory.bounds import Bound, Comparison
 from experiments.laboratory.problems import DTYPES, Problem, Quantity
 from sgns_jax.loss import Collisions
+from sgns_jax.types import InputError
 
 WIDE = DTYPES[:2]
 RULES = ("keep", "skip")
@@ -67,7 +69,29 @@ def with_makers(
 
 
 def examine(problem: Problem, against: Iterable[str]) -> list[Comparison]:
-    """A problem's derived gradient, zero rows and loss against the named answers."""
+    """A problem of one's own: its derived gradient against the named answers.
+
+    Raises:
+      InputError: if its loss is not what its terms add up to: the answers that know the
+        terms alone would then call a right gradient wrong.
+    """
+    if not value(problem).holds:
+        loss, stated = answers.value_and_grad(problem)[0], fifty_digit_loss(problem)
+        raise InputError(
+            f"{problem.quantity.name} ({problem.case}): the loss is {float(loss):.9g}, "
+            f"its stated terms add up to {float(stated):.9g}; state it as terms "
+            "-weight*log σ(label*score), where a scale is in the weights and a "
+            "temperature in the labels, and leave out what is no such term, as an "
+            "offset or a penalty"
+        )
+    return compared(problem, against)
+
+
+def compared(problem: Problem, against: Iterable[str]) -> list[Comparison]:
+    """A problem's derived gradient, zero rows and loss against the named answers.
+
+    The terms are taken for true: a loss unlike them is one more comparison that fails.
+    """
     at = answers.touched(problem)
     gradient = answers.compiled_gradient(problem.quantity)(
         problem.params, *problem.data
@@ -155,10 +179,10 @@ def untouched(problem: Problem, derived: np.ndarray) -> Comparison:
 
 def value(problem: Problem) -> Comparison:
     """The loss itself against 50 digits."""
-    exact = answers.fifty_digit_loss(problem)
+    exact = fifty_digit_loss(problem)
     loss, _ = answers.value_and_grad(problem)
-    error = float(abs(float(loss) - exact) / exact)
-    _, units = bounds.loss_size(problem)
+    size, units = bounds.loss_size(problem)
+    error = float(abs(float(loss) - exact) / size)
     half = float(jnp.finfo(loss.dtype).eps) / 2
     why = f"{units:.0f} roundings of ε/2 = {half:.1e}"
     return _plain(problem, LOSS, error, "loss", half * units, why)
@@ -193,7 +217,7 @@ def screening() -> list[Examination]:
 def _screen(quantity, make) -> list[Comparison]:
     with jax.enable_x64(True):
         chosen = make(quantity, "float64")
-        return [c for one in chosen for c in examine(one, ("jax.grad", "complex step"))]
+        return [c for p in chosen for c in compared(p, ("jax.grad", "complex step"))]
 
 
 def standard() -> list[Examination]:
@@ -220,18 +244,18 @@ def _standard(quantity, make, dtype) -> list[Comparison]:
     against = [name for name in ANSWERS if dtype in ASKED.get(name, DTYPES)]
     with jax.enable_x64(dtype == "float64"):
         made = make(quantity, dtype)
-        return [c for problem in made for c in examine(problem, against)]
+        return [c for problem in made for c in compared(problem, against)]
 
 
 def _scores(quantity, dtype) -> list[Comparison]:
     against = ("jax.grad", "complex step", "50 digits")
     with jax.enable_x64(dtype == "float64"):
         made = problems.pairs_at_scores(quantity, dtype)
-        return [c for problem in made for c in examine(problem, against)]
+        return [c for problem in made for c in compared(problem, against)]
 
 
 def _sizes(quantity, dtype) -> list[Comparison]:
     against = ("jax.grad", "complex step", "50 digits")
     with jax.enable_x64(dtype == "float64"):
         made = problems.pairs_of_size(quantity, dtype)
-        return [c for problem in made for c in examine(problem, against)]
+        return [c for problem in made for c in compared(problem, against)]

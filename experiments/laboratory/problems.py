@@ -28,8 +28,8 @@ class Terms(NamedTuple):
 
     row_in: np.ndarray  #: (T,) row of w_in
     row_out: np.ndarray  #: (T,) row of w_out
-    label: np.ndarray  #: (T,) +1 for a positive, −1 for a noise word
-    weight: np.ndarray  #: (T,) how often the term counts
+    label: np.ndarray  #: (T,) +1 for a positive, −1 for a noise word; any real number
+    weight: np.ndarray  #: (T,) how often the term counts; any real number
 
 
 class Quantity(NamedTuple):

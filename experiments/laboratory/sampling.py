@@ -37,7 +37,7 @@ def examine() -> list[Comparison]:
 
 def fifty_digit_noise() -> np.ndarray:
     """P_n ∝ f^α at 50 digits, rounded once."""
-    powers = [EXACT.mpf(int(f)) ** EXACT.mpf(EXPONENT) for f in COUNTS_V]
+    powers = [EXACT.mpf(float(f)) ** EXACT.mpf(EXPONENT) for f in COUNTS_V]
     return np.array([float(p / EXACT.fsum(powers)) for p in powers])
 
 

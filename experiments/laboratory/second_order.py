@@ -88,8 +88,8 @@ def _jvp_of_grad(quantity: Quantity):
 def _sizes(problem: Problem, direction: Params, at: np.ndarray) -> Sizes:
     """As ``bounds.sizes``: what Σ h·ṡ·x + g·ẋ adds up, and what it may cost.
 
-    h = σ(s)·σ(−s) is off by the score's error in proportion, as g is; ṡ is a sum of 2D
-    products and measured by their absolute values.
+    h = y²·σ(y·s)·σ(−y·s) is off by the score's error in proportion, as g is; ṡ is a sum
+    of 2D products and measured by their absolute values.
     """
     sizes = bounds.sizes(problem, at)
     w_in, w_out = answers.tables(problem.params)
@@ -98,8 +98,8 @@ def _sizes(problem: Problem, direction: Params, at: np.ndarray) -> Sizes:
     s_T = np.sum(w_in[row_in] * w_out[row_out], axis=1)
     ds_T = np.sum(abs(dw_in[row_in] * w_out[row_out]), axis=1)
     ds_T = ds_T + np.sum(abs(w_in[row_in] * dw_out[row_out]), axis=1)
-    g_T = weight * np.exp(-np.logaddexp(0, label * s_T))
-    h_T = g_T * np.exp(-np.logaddexp(0, -label * s_T))
+    g_T = abs(label * weight) * np.exp(-np.logaddexp(0, label * s_T))
+    h_T = g_T * abs(label) * np.exp(-np.logaddexp(0, -label * s_T))
     total = []
     for table, row, column in answers.places(problem, at):
         mine = np.flatnonzero(problem.terms[table] == row)
@@ -108,8 +108,8 @@ def _sizes(problem: Problem, direction: Params, at: np.ndarray) -> Sizes:
         dx = abs((dw_out, dw_in)[table][others, column])
         total.append(np.sum(h_T[mine] * ds_T[mine] * x + g_T[mine] * dx))
     D = w_in.shape[1]
-    largest = np.max(np.sum(abs(w_in[row_in] * w_out[row_out]), axis=1))
-    units = np.max(sizes.roundings) + bounds.TERM + (2 + largest) * D
+    of_h = np.max(bounds.of_scores(problem) + bounds.of_label(label))
+    units = np.max(sizes.roundings) + bounds.TERM + 2 * D + of_h
     return sizes._replace(
         size=np.array(total), roundings=np.full(len(at), units), push=2 * sizes.push
     )

@@ -15,14 +15,15 @@ Writes gradient_check.json, steps.png (error against step) and scores.png (error
 against score) into the work folder. Exit status 0 if everything holds, 1 if
 not.
 
-With a mutant, a known wrong derivation is swapped in: exit status 1 is then
-what one wants to see. --mutant=all tries each of them, prints who caught it,
-writes mutants.json and ends with 0 if all were caught.
+With a mutant, a known wrong derivation is swapped in. Exit status 1 says that
+it was caught, as one wants to see, 0 that it was missed, 3 that it crashed: it
+ended in an exception, told in a line, and proves nothing. --mutant=all tries
+each of them, prints who caught it and writes mutants.json. Exit status 0 if all
+were caught, 1 if some were missed, 3 if some crashed.
 """
 
 import textwrap
 import time
-from collections.abc import Iterable
 
 import jax
 from absl.flags import FlagValues
@@ -30,12 +31,10 @@ from absl.flags import FlagValues
 from experiments import cli
 from experiments.laboratory import (
     curves,
-    examinations,
     pictures,
     running,
     text,
 )
-from experiments.laboratory.bounds import Comparison
 from experiments.laboratory.mutants import MUTANTS
 from experiments.provenance import provenance
 from experiments.workdir import Workdir
@@ -50,6 +49,10 @@ SCRIPT.define(
 )  # fmt: skip
 
 
+#: Exit statuses of a single mutant.
+MISSED, CAUGHT, CRASHED = 0, 1, 3
+
+
 def main(flags: FlagValues) -> int:
     workdir = Workdir(flags.workdir)
     if flags.mutant == "all":
@@ -62,8 +65,7 @@ def main(flags: FlagValues) -> int:
 def check(workdir: Workdir) -> int:
     """The whole laboratory on the library as it is; 1 if anything does not hold."""
     started = time.perf_counter()
-    jobs = running.jobs(examinations.everything)
-    comparisons = sum(running.run(jobs, "examining"), [])
+    comparisons = running.everything()
     steps, scores = curves.step_errors(), curves.score_errors()
     seconds = time.perf_counter() - started
     worst = text.summary(comparisons)
@@ -88,45 +90,36 @@ def check(workdir: Workdir) -> int:
 
 
 def try_mutant(name: str) -> int:
-    """Screens the library with one mutant in it; 1 if anything fails, as it should."""
+    """Screens the library with one mutant in it; the status of what comes of it."""
     if name not in MUTANTS:
         raise InputError(
             f"mutant must be all or one of {', '.join(MUTANTS)}, got {name!r}"
         )
-    comparisons = screened([name])[name]
-    failed = [c for c in comparisons if not c.holds]
+    (trial,) = running.trials([name])
     print(textwrap.fill(f"Mutant {name}: {MUTANTS[name].about}.", 80))
-    if not failed:
-        print(f"NOT caught: all of {len(comparisons)} comparisons hold.")
-        return 0
-    print(f"Caught: {len(failed)} of {len(comparisons)} comparisons fail, among them")
+    failed, number = trial.failed, len(trial.comparisons)
+    if trial.outcome == "missed":
+        print(f"MISSED: all of {number} comparisons hold.")
+        return MISSED
+    for crash in trial.crashes:
+        print(f"CRASHED in {crash}")
+    if failed:
+        print(f"Caught: {len(failed)} of {number} comparisons fail, among them")
     for one in text.summary(failed):
         print(f"  {text.described(one)}")
-    return 1
-
-
-def screened(names: Iterable[str]) -> dict[str, list[Comparison]]:
-    """Mutant → the comparisons made with it in the library."""
-    jobs = [job for name in names for job in running.jobs(examinations.screening, name)]
-    found: dict[str, list[Comparison]] = {job.mutant: [] for job in jobs}
-    for job, comparisons in zip(jobs, running.run(jobs, "screening"), strict=True):
-        found[job.mutant] += comparisons
-    return found
+    return CRASHED if trial.crashes else CAUGHT
 
 
 def try_all_mutants(workdir: Workdir) -> int:
     """mutant → caught by → size of the error; 0 if every mutant is caught."""
-    found = [
-        text.caught(name, MUTANTS[name].about, [c for c in all_of if not c.holds])
-        for name, all_of in screened(MUTANTS).items()
-    ]
+    found = [text.tried(trial) for trial in running.trials(MUTANTS)]
     print("\n".join(map(text.mutant_line, found)))
     result = provenance("gradient_check") | {"mutants": found}
     workdir.write_json("mutants.json", result)
-    missed = [one["mutant"] for one in found if not one["caught_by"]]
-    print(f"\n{len(found) - len(missed)} of {len(found)} mutants caught.")
+    print(f"\n{text.count(found)}")
     print(f"Table: {workdir.path('mutants.json')}")
-    return 1 if missed else 0
+    outcomes = {one["outcome"] for one in found}
+    return CRASHED if "crashed" in outcomes else int("missed" in outcomes)
 
 
 if __name__ == "__main__":

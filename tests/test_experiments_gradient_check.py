@@ -3,6 +3,7 @@
 import json
 import sys
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -22,14 +23,15 @@ from experiments.laboratory import (
     running,
     sampling,
     second_order,
+    text,
     transformations,
 )
 from experiments.laboratory.mutants import MUTANTS
-from sgns_jax import block
+from sgns_jax import block, gradient, hessian
 from sgns_jax.types import InputError, Params
 from tests import oracle
 
-WITH_MAKERS = examinations.with_makers()
+WITH_MAKERS = examinations.with_makers(rules=("skip",))  # keep: with the mutants
 
 
 @pytest.fixture
@@ -278,70 +280,37 @@ def test_transformations_hold(make):
     assert all(c.holds for c in made), made
 
 
-# Where each mutant must be seen at the least: a pair, blocks, a training step, or by
-# the sampler's checks. --mutant=all screens every quantity.
-SEEN_BY = {
-    "article_slip": ("pair", "block"),
-    "flipped_sign": ("pair", "block"),
-    "missing_positive": ("pair", "block"),
-    "k_forgotten": ("expected", "block"),
-    "mean_for_sum": ("pair", "block"),
-    "stale_row": ("pair", "block"),
-    "sigma_table": ("pair", "block"),
-    "clip_word2vec": ("pair", "block"),
-    "clip_gensim": ("pair", "block"),
-    "overwritten_duplicates": ("pair", "trainer"),
-    "unmasked_noise": ("block",),
-    "one_table": ("pair", "trainer"),
-    "frozen_noise": ("sampler",),
-    "other_exponent": ("sampler",),
-}
-MAKERS = {
-    "pair": lambda: (
-        problems.quantity("pair", "keep"),
-        lambda *a: [problems.pairs(*a)[0].with_large_scores()],
-    ),
-    "expected": lambda: (
-        problems.quantity("expected", "keep"),
-        lambda *a: [problems.expected(*a)],
-    ),
-    "block": lambda: (
-        block_problems.block_quantity("shared", "keep"),
-        lambda *a: [block_problems.block_shared(*a).with_large_scores()],
-    ),
-    "trainer": lambda: (
-        block_problems.trainer_quantity("shared", "keep"),
-        lambda *a: [block_problems.trainer(*a)],
-    ),
-}
+@pytest.mark.parametrize("tier", examinations.screening())
+def test_mutants_are_caught_in_their_tiers_alone(tier, unoptimized):
+    """Each meets the tier's whole screening, as the command runs it.
+
+    Those that do not touch the tier see that the library as it is holds there.
+    """
+    came = {name: running.screened((name, tier)) for name in MUTANTS}
+    crashed = {name: how for name, how in came.items() if isinstance(how, str)}
+    assert not crashed
+    caught = [name for name in came if not all(c.holds for c in came[name])]
+    assert caught == [name for name, mutant in MUTANTS.items() if tier in mutant.tiers]
 
 
-def test_every_mutant_has_its_witness():
-    assert set(SEEN_BY) == set(MUTANTS)
+def test_every_mutant_has_a_tier():
+    assert all(m.tiers and m.replaced for m in MUTANTS.values())
+    assert {t for m in MUTANTS.values() for t in m.tiers} == set(
+        examinations.screening()
+    )
 
 
-@pytest.mark.parametrize(
-    "name, witness", [(name, w) for name, all_w in SEEN_BY.items() for w in all_w]
-)
-def test_mutants_are_caught(name, witness, unoptimized):
-    def fails():
-        if witness == "sampler":
-            made = sampling.examine()
-        else:
-            quantity, make = MAKERS[witness]()
-            with jax.enable_x64(True):
-                chosen = make(quantity, "float64")
-                made = [
-                    c
-                    for one in chosen
-                    for c in examinations.examine(one, ("complex step",))
-                ]
-        return [c for c in made if not c.holds]
+def test_a_mutant_is_wherever_the_library_holds_the_function():
+    wrong = mutants.Mutant("nothing", (), {gradient.slope: print})
+    with mutants.applied(wrong):
+        assert gradient.slope is block.slope is hessian.slope is print
+    assert gradient.slope is block.slope is hessian.slope is not print
 
-    with mutants.applied(MUTANTS[name]):
-        assert fails()
-    if name in ("article_slip", "overwritten_duplicates", "frozen_noise"):
-        assert not fails()  # the library is whole again, and right
+
+def test_an_argument_that_the_library_no_longer_takes_is_told():
+    wrong = mutants._given(gradient.slope, temperature=lambda given: 2.0)
+    with pytest.raises(TypeError, match="slope was not given temperature"):
+        wrong(1, 0.5)
 
 
 def test_the_sigma_table_is_word2vecs():
@@ -380,7 +349,9 @@ def run(capsys, monkeypatch, tmp_path, unoptimized):
     monkeypatch.setattr(examinations, "everything", lambda: few)
     monkeypatch.setattr(curves, "SCORES", curves.SCORES[::12])
     monkeypatch.setattr(
-        examinations, "screening", lambda: [partial(screen_pair), sampling.examine]
+        examinations,
+        "screening",
+        lambda: {"pair": screen_pair, "sampler": sampling.examine},
     )
     monkeypatch.chdir(tmp_path)
 
@@ -412,12 +383,12 @@ def test_the_command_reports_and_ends_with_0(run, tmp_path):
 
 
 def test_the_command_ends_with_1_if_anything_fails(run, tmp_path, monkeypatch):
-    right = mutants.gradient_rows
+    right = gradient.row_gradient
 
     def off_by_little(*rows):
         return jax.tree.map(lambda g: g * (1 + 3e-6), right(*rows))
 
-    monkeypatch.setattr(mutants.gradient, "row_gradient", off_by_little)
+    monkeypatch.setattr(gradient, "row_gradient", off_by_little)
     status, out, _ = run("--workdir=work")
     assert status == 1 and "do not hold" in out and "pair keep, jax.grad" in out
     result = json.loads((tmp_path / "work" / "gradient_check.json").read_text())
@@ -431,25 +402,59 @@ def test_a_mutant_ends_with_1_and_names_who_saw_it(run):
     assert max(map(len, out.splitlines())) <= 80
 
 
+HARMLESS = mutants.Mutant("nothing", (), {})
+
+
 def test_a_mutant_that_gets_away_ends_with_0(run, monkeypatch):
-    harmless = mutants.Mutant("nothing", {})
-    monkeypatch.setitem(MUTANTS, "harmless", harmless)
+    monkeypatch.setitem(MUTANTS, "harmless", HARMLESS)
     status, out, _ = run("--mutant=harmless")
-    assert status == 0 and "NOT caught" in out
+    assert status == 0 and "MISSED" in out
+
+
+def explode(y, s):
+    raise KeyError("temperature", y, "and another\nline")
+
+
+BROKEN = mutants.Mutant("raises", ("pair",), {gradient.slope: explode})
+
+
+def test_a_mutant_that_crashes_ends_with_3_and_a_line(run, monkeypatch):
+    monkeypatch.setitem(MUTANTS, "broken", BROKEN)
+    status, out, err = run("--mutant=broken")
+    assert status == 3 and "Traceback" not in out + err
+    (line,) = [line for line in out.splitlines() if "CRASHED" in line]
+    assert "in pair: KeyError: " in line and "'temperature', 1" in line
+    assert f"({Path(__file__).name}:" in line and "in explode)" in line
 
 
 def test_all_mutants_are_listed(run, tmp_path, monkeypatch):
     chosen = {name: MUTANTS[name] for name in ("flipped_sign", "frozen_noise")}
-    for module in (gradient_check, running):
+    for module in (gradient_check, running, text):
         monkeypatch.setattr(module, "MUTANTS", chosen)
-    status, out, _ = run("--mutant=all", "--workdir=work")
-    assert status == 0 and "2 of 2 mutants caught" in out
-    found = json.loads((tmp_path / "work" / "mutants.json").read_text())["mutants"]
+
+    def everyone():
+        status, out, _ = run("--mutant=all", "--workdir=work")
+        result = json.loads((tmp_path / "work" / "mutants.json").read_text())
+        return status, out, result["mutants"]
+
+    status, out, found = everyone()
+    assert status == 0 and "2 of 2 mutants caught, 0 missed, 0 crashed." in out
     assert found[0]["caught_by"] == ["pair keep"] and found[0]["clearest"]["error"] > 1
     assert found[1]["caught_by"] == ["noise words of two steps"]
-    chosen["harmless"] = mutants.Mutant("nothing", {})
-    status, out, _ = run("--mutant=all", "--workdir=work")
-    assert status == 1 and "harmless" in out and "NOT caught" in out
+    chosen["harmless"] = HARMLESS
+    status, out, found = everyone()
+    assert status == 1 and "2 of 3 mutants caught, 1 missed, 0 crashed." in out
+    assert [one["outcome"] for one in found] == ["caught", "caught", "missed"]
+    # The first one crashes, and the others are tried all the same.
+    monkeypatch.setattr(gradient_check, "MUTANTS", {"broken": BROKEN} | chosen)
+    monkeypatch.setattr(running, "MUTANTS", {"broken": BROKEN} | chosen)
+    monkeypatch.setattr(text, "MUTANTS", {"broken": BROKEN} | chosen)
+    status, out, found = everyone()
+    assert status == 3 and "2 of 4 mutants caught, 1 missed, 1 crashed." in out
+    assert [one["outcome"] for one in found] == "crashed caught caught missed".split()
+    (line,) = found[0]["crashes"]
+    assert line.startswith("pair: KeyError") and "in explode" in line and line in out
+    assert "harmless                MISSED" in out
 
 
 def test_an_unknown_mutant_is_refused(run):

@@ -208,10 +208,13 @@ def everything() -> list[Examination]:
     ]
 
 
-def screening() -> list[Examination]:
-    """What every mutant faces: one rule, float64, two answers, and the sampler."""
-    made = [partial(_screen, *one) for one in with_makers(rules=("keep",))]
-    return [*made, *sampling.examinations()]
+def screening() -> dict[str, Examination]:
+    """tier → what every mutant faces there: one rule, float64, two answers."""
+    of_tiers = {
+        quantity.name.removesuffix(" keep"): partial(_screen, quantity, make)
+        for quantity, make in with_makers(rules=("keep",))
+    }
+    return of_tiers | {"sampler": sampling.examine}
 
 
 def _screen(quantity, make) -> list[Comparison]:

@@ -1,90 +1,86 @@
 """Known wrong derivations, each swapped into the library to see the laboratory fail.
 
-A mutant replaces functions of ``sgns_jax`` while it is applied. Those that get ∂L/∂s
-wrong are made from one pattern and replace it wherever the library writes it: in the
-pair (and so the batch), in the expectation, and in the blocks (and so the trainer).
+A mutant replaces the least there is: the slope of a term, an argument of a call, or
+what a call returns. It restates no signature and no formula of the library, so that a
+function there may take more, or be written anew. It goes wherever a module of the
+library holds the function that it replaces.
 """
 
 import contextlib
+import inspect
+import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid
 
-from sgns_jax import block, gradient, noise, optimizers, step
-from sgns_jax.block import BlockRows
-from sgns_jax.gradient import PairGradient
-from sgns_jax.loss import expected_terms
+from sgns_jax.block import block_gradient, independent_weights, shared_weights
+from sgns_jax.gradient import (
+    batch_gradient,
+    expected_gradient,
+    row_gradient,
+    scatter_rows,
+    slope,
+)
+from sgns_jax.noise import alias_table, draw
+from sgns_jax.optimizers import merge_rows
+from sgns_jax.step import rows_of_words
 from sgns_jax.types import Params
 
 _LEARNING_RATE = 0.025  # of the mutant that moves a row too early
 
 
 class Mutant(NamedTuple):
-    """A wrong derivation: what is wrong, and what it puts where."""
+    """A wrong derivation: what is wrong, where it shows, and what it puts for what."""
 
     about: str
-    replaced: dict[tuple[object, str], Callable]  #: (module, name) → wrong function
+    tiers: tuple[str, ...]  #: of ``examinations.screening``: those that must see it
+    replaced: dict[Callable, Callable]  #: function of the library → wrong function
 
 
 @contextlib.contextmanager
 def applied(mutant: Mutant) -> Iterator[None]:
     """The library with the mutant in it. Functions compiled before are not touched."""
+    modules = [m for name, m in sys.modules.items() if name.startswith("sgns_jax")]
     with contextlib.ExitStack() as stack:
-        for (module, name), wrong in mutant.replaced.items():
-            stack.enter_context(mock.patch.object(module, name, wrong))
+        for right, wrong in mutant.replaced.items():
+            for module in modules:
+                for name in [n for n, held in vars(module).items() if held is right]:
+                    stack.enter_context(mock.patch.object(module, name, wrong))
         yield
 
 
-def _by_score(about: str, positive: Callable, negative: Callable) -> Mutant:
-    """∂L/∂s of a positive and of a noise word, as two functions of s."""
+def _given(right: Callable, **other: Callable[[dict[str, Any]], Any]) -> Callable:
+    """``right`` given other arguments, each made of all that the call has."""
+    signature = inspect.signature(right)
 
-    def rows(v_D, u_D, u_KD, counted_K):
-        g = positive(u_D @ v_D)
-        g_K = jnp.where(counted_K, negative(u_KD @ v_D), 0)
-        return PairGradient(g * u_D + g_K @ u_KD, g * v_D, jnp.outer(g_K, v_D))
+    def wrong(*args, **kwargs):
+        call = signature.bind(*args, **kwargs)
+        given = dict(call.arguments)
+        if unknown := other.keys() - given.keys():
+            raise TypeError(f"{right.__name__} was not given {', '.join(unknown)}")
+        call.arguments |= {name: make(given) for name, make in other.items()}
+        return right(*call.args, **call.kwargs)
 
-    def expected(
-        params, center, context, noise_probs, num_negatives, collisions="keep"
-    ):
-        v_D, u_D, u_VD, probs_V = expected_terms(
-            params, center, context, noise_probs, collisions
-        )
-        g = positive(u_D @ v_D)
-        g_V = num_negatives * probs_V * negative(u_VD @ v_D)
-        w_out = jnp.outer(g_V, v_D).at[context].add(g * v_D)
-        w_in = jnp.zeros_like(params.w_in).at[center].set(g * u_D + g_V @ u_VD)
-        return Params(w_in, w_out)
-
-    def blocks(rows, weights):
-        s_BCR = block.scores(*rows)
-        is_token = weights.label_R[None, None, :] > 0
-        by_score = jnp.where(is_token, positive(s_BCR), negative(s_BCR))
-        return _block_gradient(rows, weights, weights.weight_BCR * by_score)
-
-    return Mutant(
-        about,
-        {
-            (gradient, "row_gradient"): rows,
-            (gradient, "expected_gradient"): expected,
-            (block, "block_gradient"): blocks,
-        },
-    )
+    return wrong
 
 
-def _block_gradient(rows, weights, g_BCR):
-    by_row = BlockRows(
-        jnp.einsum("bcr,brd->bcd", g_BCR, rows.u_BRD),
-        jnp.einsum("bcr,bcd->brd", g_BCR, rows.v_BCD),
-    )
-    return block.block_loss(rows, weights), by_row
+def _returning(right: Callable, change: Callable[[Any], Any]) -> Callable:
+    """``right`` with its result changed."""
+    return lambda *args, **kwargs: change(right(*args, **kwargs))
 
 
-def _right_positive(s):
-    return -sigmoid(-s)
+_PAIRS = "pair", "batch"
+_BLOCKS = "block shared", "block independent"
+_TRAINER = "trainer shared", "trainer independent"
+
+
+def _by_slope(about: str, wrong: Callable) -> Mutant:
+    """Another slope of a term, a function of its label y and its score s."""
+    return Mutant(about, (*_PAIRS, "expected", *_BLOCKS, *_TRAINER), {slope: wrong})
 
 
 def _table_sigmoid(s):
@@ -98,178 +94,163 @@ def _clip_to_certain(s):
     return jnp.where(s > 6, 1.0, jnp.where(s < -6, 0.0, sigmoid(s)))
 
 
-def _unless_certain(g):
-    """gensim: beyond ±6 the pair is passed over, right or wrong."""
-    return lambda s: jnp.where(abs(s) > 6, 0.0, g(s))
+def _mean_rows(gradient):
+    return jax.tree.map(lambda g: g / (len(gradient.u_KD) + 1), gradient)
 
 
-def _stale_rows(v_D, u_D, u_KD, counted_K):
-    right = gradient_rows(v_D, u_D, u_KD, counted_K)
-    moved_D = v_D - _LEARNING_RATE * right.v_D
-    late = gradient_rows(moved_D, u_D, u_KD, counted_K)
-    return PairGradient(right.v_D, late.u_D, late.u_KD)
+def _mean_blocks(found):
+    loss, gradient = found
+    return loss, jax.tree.map(lambda g: g / loss.pairs, gradient)
 
 
-def _stale_blocks(rows, weights):
-    loss, right = block_gradient(rows, weights)
-    moved = BlockRows(rows.v_BCD - _LEARNING_RATE * right.v_BCD, rows.u_BRD)
-    return loss, BlockRows(right.v_BCD, block_gradient(moved, weights)[1].u_BRD)
+def _stale_rows(*args, **kwargs):
+    first = row_gradient(*args, **kwargs)
+    moved = _given(
+        row_gradient, v_D=lambda given: given["v_D"] - _LEARNING_RATE * first.v_D
+    )
+    return moved(*args, **kwargs)._replace(v_D=first.v_D)
 
 
-def _expected_once(params, center, context, probs, num_negatives, collisions="keep"):
-    return expected_gradient(params, center, context, probs, 1, collisions)
+def _stale_blocks(*args, **kwargs):
+    loss, first = block_gradient(*args, **kwargs)
+
+    def moved(given):
+        v_BCD = given["rows"].v_BCD - _LEARNING_RATE * first.v_BCD
+        return given["rows"]._replace(v_BCD=v_BCD)
+
+    _, late = _given(block_gradient, rows=moved)(*args, **kwargs)
+    return loss, late._replace(v_BCD=first.v_BCD)
 
 
-def _shared_once(tokens_BE, mask_BCE, noise_BN, num_negatives, collisions):
-    return shared_weights(tokens_BE, mask_BCE, noise_BN, 1.0, collisions)
+def _last_of_each(ids, rows):
+    """Rows as they are where no later one has the same id, else 0."""
+    ids_R = ids.ravel()
+    is_earlier_R = jnp.any(jnp.triu(ids_R[:, None] == ids_R[None], 1), axis=1)
+    return jnp.where(is_earlier_R[:, None], 0, rows.reshape(len(ids_R), -1))
 
 
-def _mean_rows(v_D, u_D, u_KD, counted_K):
-    right = gradient_rows(v_D, u_D, u_KD, counted_K)
-    return jax.tree.map(lambda g: g / (len(u_KD) + 1), right)
+def _unmasked(right):
+    """The noise words' weights as if every context of a full window were there."""
+
+    def all_contexts(given):
+        C, E = given["mask_BCE"].shape[1:]
+        W = (E - C) // 2
+        distance_CE = jnp.arange(E)[None] - W - jnp.arange(C)[:, None]
+        is_context_CE = (distance_CE != 0) & (abs(distance_CE) <= W)
+        return jnp.broadcast_to(is_context_CE, given["mask_BCE"].shape)
+
+    def wrong(*args, **kwargs):
+        masked = right(*args, **kwargs)
+        full = _given(right, mask_BCE=all_contexts)(*args, **kwargs)
+        is_token_11R = masked.label_R[None, None] > 0
+        weight_BCR = jnp.where(is_token_11R, masked.weight_BCR, full.weight_BCR)
+        return masked._replace(weight_BCR=weight_BCR)
+
+    return wrong
 
 
-def _mean_blocks(rows, weights):
-    loss, right = block_gradient(rows, weights)
-    return loss, jax.tree.map(lambda g: g / loss.pairs, right)
+def _one_table(given):
+    return Params(given["params"].w_in, given["params"].w_in)
 
 
-def _overwritten(like, *updates):
-    total = jnp.zeros(like.shape, like.dtype)
-    for ids, rows in updates:
-        rows = rows.reshape(-1, like.shape[1]).astype(like.dtype)
-        total = total.at[ids.ravel()].set(rows, mode="drop")
-    return total
+def _added_to_the_first(gradient):
+    return Params(gradient.w_in + gradient.w_out, jnp.zeros_like(gradient.w_out))
 
 
-def _merged_by_overwriting(place_V, ids, rows):
-    merged = merge_rows(place_V, ids, rows)
-    is_used_R1 = (merged.ids < len(place_V))[:, None]
-    return merged._replace(rows=jnp.where(is_used_R1, rows, 0))
-
-
-def _unmasked_shared(tokens_BE, mask_BCE, noise_BN, num_negatives, collisions):
-    (_, C, E), N = mask_BCE.shape, noise_BN.shape[1]
-    right = shared_weights(tokens_BE, mask_BCE, noise_BN, num_negatives, collisions)
-    all_BCN = jnp.full((*mask_BCE.shape[:2], N), num_negatives / N * (E - C))
-    return _with_noise(right, E, all_BCN)
-
-
-def _unmasked_independent(tokens_BE, mask_BCE, noise_BN, *K_and_collisions):
-    right = independent_weights(tokens_BE, mask_BCE, noise_BN, *K_and_collisions)
-    return _with_noise(right, mask_BCE.shape[2], jnp.ones_like(noise_BN[:, None]))
-
-
-def _with_noise(weights, E, weight_BCN):
-    tokens_BCE = weights.weight_BCR[:, :, :E]
-    noise_BCN = weight_BCN.astype(tokens_BCE.dtype)
-    return weights._replace(weight_BCR=jnp.concatenate([tokens_BCE, noise_BCN], axis=2))
-
-
-def _one_table(params, centers, contexts, negatives, collisions="keep"):
-    shared = Params(params.w_in, params.w_in)
-    right = batch_gradient(shared, centers, contexts, negatives, collisions)
-    return Params(right.w_in + right.w_out, jnp.zeros_like(params.w_out))
-
-
-def _one_table_of_rows(gradient, batch):
-    ids, rows = rows_of_words(gradient, batch)
-    both = jnp.concatenate(ids), jnp.concatenate(rows)
+def _rows_of_the_first(found):
+    both = map(jnp.concatenate, found)
     return tuple(Params(x, 0 * x) for x in both)
 
 
-def _frozen(key, table, shape):
-    del key
-    return draw(jax.random.key(0), table, shape)
-
-
-def _other_exponent(counts, exponent):
-    return alias_table(counts, exponent - 0.25)
-
-
-# The right functions, as they are before any mutant is applied.
-gradient_rows, batch_gradient = gradient.row_gradient, gradient.batch_gradient
-expected_gradient, block_gradient = gradient.expected_gradient, block.block_gradient
-shared_weights, independent_weights = block.shared_weights, block.independent_weights
-merge_rows, rows_of_words = optimizers.merge_rows, step.rows_of_words
-draw, alias_table = noise.draw, noise.alias_table
-
 MUTANTS = {
-    "article_slip": _by_score(
+    "article_slip": _by_slope(
         "-σ(-s) where the gradient of a noise word is σ(s), as the article computes",
-        _right_positive,
-        lambda s: -sigmoid(-s),
+        lambda y, s: -sigmoid(-s),
     ),
-    "flipped_sign": _by_score(
+    "flipped_sign": _by_slope(
         "the sum over noise words subtracted instead of added",
-        _right_positive,
-        lambda s: -sigmoid(s),
+        lambda y, s: -sigmoid(-y * s),
     ),
-    "missing_positive": _by_score(
-        "the positive's term left out", lambda s: 0 * s, sigmoid
+    "missing_positive": _by_slope(
+        "the positive's term left out",
+        lambda y, s: jnp.where(y > 0, 0, slope(y, s)),
     ),
     "k_forgotten": Mutant(
         "noise counted once instead of K times",
+        ("expected", "block shared", "trainer shared"),
         {
-            (gradient, "expected_gradient"): _expected_once,
-            (block, "shared_weights"): _shared_once,
+            right: _given(right, num_negatives=lambda given: 1.0)
+            for right in (expected_gradient, shared_weights)
         },
     ),
     "mean_for_sum": Mutant(
         "the mean over a pair's K + 1 terms, or a step's pairs, instead of the sum",
+        (*_PAIRS, *_BLOCKS, *_TRAINER),
         {
-            (gradient, "row_gradient"): _mean_rows,
-            (block, "block_gradient"): _mean_blocks,
+            row_gradient: _returning(row_gradient, _mean_rows),
+            block_gradient: _returning(block_gradient, _mean_blocks),
         },
     ),
     "stale_row": Mutant(
         "the input row moved (by 0.025 of its gradient) before the output rows' turn",
-        {
-            (gradient, "row_gradient"): _stale_rows,
-            (block, "block_gradient"): _stale_blocks,
-        },
+        (*_PAIRS, *_BLOCKS, *_TRAINER),
+        {row_gradient: _stale_rows, block_gradient: _stale_blocks},
     ),
-    "sigma_table": _by_score(
+    "sigma_table": _by_slope(
         "word2vec.c's σ table, whose integer division makes σ(0) = 0.494",
-        lambda s: _table_sigmoid(s) - 1,
-        _table_sigmoid,
+        lambda y, s: _table_sigmoid(s) - (y > 0),
     ),
-    "clip_word2vec": _by_score(
+    "clip_word2vec": _by_slope(
         "σ taken as 0 or 1 beyond ±6, as word2vec.c does",
-        lambda s: _clip_to_certain(s) - 1,
-        _clip_to_certain,
+        lambda y, s: _clip_to_certain(s) - (y > 0),
     ),
-    "clip_gensim": _by_score(
+    "clip_gensim": _by_slope(
         "no gradient beyond ±6, as gensim does",
-        _unless_certain(_right_positive),
-        _unless_certain(sigmoid),
+        lambda y, s: jnp.where(abs(s) > 6, 0, slope(y, s)),
     ),
     "overwritten_duplicates": Mutant(
         "of equal rows the last one kept instead of their sum",
+        (*_PAIRS, *_TRAINER),
         {
-            (gradient, "scatter_rows"): _overwritten,
-            (optimizers, "merge_rows"): _merged_by_overwriting,
+            scatter_rows: _given(
+                scatter_rows,
+                updates=lambda given: [
+                    (ids, _last_of_each(ids, rows)) for ids, rows in given["updates"]
+                ],
+            ),
+            merge_rows: _given(
+                merge_rows,
+                rows=lambda given: _last_of_each(given["ids"], given["rows"]),
+            ),
         },
     ),
     "unmasked_noise": Mutant(
         "noise words of contexts beyond the sentence's end counted",
-        {
-            (block, "shared_weights"): _unmasked_shared,
-            (block, "independent_weights"): _unmasked_independent,
-        },
+        (*_BLOCKS, *_TRAINER),
+        {right: _unmasked(right) for right in (shared_weights, independent_weights)},
     ),
     "one_table": Mutant(
         "one table of vectors for both roles",
+        (*_PAIRS, *_TRAINER),
         {
-            (gradient, "batch_gradient"): _one_table,
-            (step, "rows_of_words"): _one_table_of_rows,
+            batch_gradient: _returning(
+                _given(batch_gradient, params=_one_table), _added_to_the_first
+            ),
+            rows_of_words: _returning(rows_of_words, _rows_of_the_first),
         },
     ),
     "frozen_noise": Mutant(
-        "noise words drawn once and used at every step", {(noise, "draw"): _frozen}
+        "noise words drawn once and used at every step",
+        ("sampler",),
+        {draw: _given(draw, key=lambda given: jax.random.key(0))},
     ),
     "other_exponent": Mutant(
         "P_n with exponent 0.5 where 0.75 is meant",
-        {(noise, "alias_table"): _other_exponent},
+        ("sampler",),
+        {
+            alias_table: _given(
+                alias_table, exponent=lambda given: given["exponent"] - 0.25
+            )
+        },
     ),
 }

@@ -4,37 +4,66 @@ Two threads are no faster than one: what is not compiling holds Python's lock.
 """
 
 import contextlib
+import itertools
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 from tqdm import tqdm
 
+from experiments.laboratory import examinations
 from experiments.laboratory.bounds import Comparison
 from experiments.laboratory.mutants import MUTANTS, applied
 
 PROCESSES = 2
+_ROOT = Path(__file__).parents[2]
 
 
-class Job(NamedTuple):
-    """One examination out of a list, said so that another process can find it."""
+class Trial(NamedTuple):
+    """What came of the screening with a mutant in the library."""
 
-    make: Callable[[], list[Callable[[], list[Comparison]]]]  #: makes the list
-    index: int
-    mutant: str = ""  #: in the library meanwhile; empty: none
+    mutant: str
+    comparisons: list[Comparison]
+    crashes: list[str]  #: a line for each tier where it ended in an exception
+
+    @property
+    def failed(self) -> list[Comparison]:
+        return [c for c in self.comparisons if not c.holds]
+
+    @property
+    def outcome(self) -> str:
+        """``crashed`` in any tier, else ``caught`` by any comparison, else missed."""
+        if self.crashes:
+            return "crashed"
+        return "caught" if self.failed else "missed"
 
 
-def jobs(make: Callable, mutant: str = "") -> list[Job]:
-    """A job for each examination of a list."""
-    return [Job(make, i, mutant) for i in range(len(make()))]
+def everything() -> list[Comparison]:
+    """All comparisons of the library as it is."""
+    number = len(examinations.everything())
+    return sum(_run(_examined, range(number), "examining"), [])
 
 
-def run(jobs: list[Job], about: str) -> list[list[Comparison]]:
-    """The comparisons of each job, in order; shows a bar."""
+def trials(mutants: Iterable[str]) -> list[Trial]:
+    """Each mutant in the library, in every tier of the screening."""
+    jobs = list(itertools.product(mutants, examinations.screening()))
+    found: dict[str, Trial] = {name: Trial(name, [], []) for name, _ in jobs}
+    for (name, _), came in zip(jobs, _run(screened, jobs, "screening"), strict=True):
+        if isinstance(came, str):
+            found[name].crashes.append(came)
+        else:
+            found[name].comparisons.extend(came)
+    return list(found.values())
+
+
+def _run(do: Callable, jobs: Iterable, about: str) -> list:
+    """What each job comes to, in order; shows a bar."""
     with _mapper() as each:
         return list(tqdm(each(do, jobs), about, len(jobs), leave=False))
 
@@ -59,13 +88,31 @@ def _start(devices: int) -> None:
     jax.config.update("jax_num_cpu_devices", devices)
 
 
-def do(job: Job) -> list[Comparison]:
-    """One job, with its mutant in the library."""
-    with applied(MUTANTS[job.mutant]) if job.mutant else contextlib.nullcontext():
-        return _examinations(job.make, job.mutant)[job.index]()
+def _examined(index: int) -> list[Comparison]:
+    return _everything()[index]()
 
 
-@cache  # the jobs of a list share what they compile
-def _examinations(make, mutant):
-    del mutant  # its part of the key: with another one in the library, all is new
-    return make()
+@cache  # examinations share what they compile
+def _everything():
+    return examinations.everything()
+
+
+def screened(job: tuple[str, str]) -> list[Comparison] | str:
+    """The comparisons of a tier with a mutant in the library, or how that crashed."""
+    mutant, tier = job
+    try:
+        with applied(MUTANTS[mutant]):
+            return examinations.screening()[tier]()
+    except Exception as error:  # whatever a wrong function does, the others go on
+        return f"{tier}: {_in_a_line(error)}"
+
+
+def _in_a_line(error: Exception) -> str:
+    """Type, message and the innermost place in our code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if _ROOT in Path(f.filename).parents]
+    ours = [f for f in ours if "site-packages" not in f.filename] or frames
+    message = (str(error).splitlines() or [""])[0]
+    at = ours[-1]
+    place = f"{Path(at.filename).name}:{at.lineno}, in {at.name}"
+    return f"{type(error).__name__}: {message} ({place})"

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 from experiments.laboratory import examinations, second_order, transformations
 from experiments.laboratory.bounds import Comparison
+from experiments.laboratory.mutants import MUTANTS
+from experiments.laboratory.running import Trial
 from experiments.provenance import device
 
 
@@ -102,32 +104,46 @@ def conclusion(
     return f"\n{what}: {len(failed)} do not hold.\n{shown}"
 
 
-def caught(name: str, about: str, failed: list[Comparison]) -> dict:
-    """Who gave a mutant away, and the clearest sign of it.
+def tried(trial: Trial) -> dict:
+    """What came of a mutant, who gave it away, and the clearest sign of it.
 
     That is the error largest for its bound, at ordinary scores if there is one.
     """
     clearest = max(
-        failed,
+        trial.failed,
         key=lambda c: ("large" not in c.case, c.error / max(c.bound, 1e-300)),
         default=None,
     )
     return {
-        "mutant": name,
-        "about": about,
-        "caught_by": list(dict.fromkeys(c.quantity for c in failed)),
-        "answers": sorted({c.against for c in failed}),
+        "mutant": trial.mutant,
+        "about": MUTANTS[trial.mutant].about,
+        "outcome": trial.outcome,
+        "caught_by": list(dict.fromkeys(c.quantity for c in trial.failed)),
+        "answers": sorted({c.against for c in trial.failed}),
+        "crashes": trial.crashes,
         "clearest": clearest and clearest._asdict(),
     }
 
 
 def mutant_line(found: dict) -> str:
-    """A mutant, its error, and all who caught it, 80 columns wide."""
+    """A mutant, its error, and all who caught it, 80 columns wide; or its crashes."""
     name, indent = f"{found['mutant']:<24}", " " * 24
-    if not found["caught_by"]:
-        return f"{name}NOT caught"
+    if found["outcome"] == "missed":
+        return f"{name}MISSED"
+    if found["outcome"] == "crashed":
+        return f"\n{indent}".join([f"{name}CRASHED", *found["crashes"]])
     one = Comparison(**found["clearest"])
     head = f"{name}{one.error:.1e} where {one.bound:.0e} is allowed: {one.quantity}"
     others = f"caught by {', '.join(found['caught_by'])}"
     margins = {"initial_indent": indent, "subsequent_indent": indent}
     return "\n".join([head, *textwrap.wrap(others, 80, **margins)])
+
+
+def count(found: list[dict]) -> str:
+    """How many mutants came to what."""
+    outcomes = [one["outcome"] for one in found]
+    missed, crashed = outcomes.count("missed"), outcomes.count("crashed")
+    return (
+        f"{outcomes.count('caught')} of {len(found)} mutants caught, {missed} missed, "
+        f"{crashed} crashed."
+    )

@@ -4,11 +4,12 @@ gensim and fastText read and write the first two as well. In them only a space a
 line end separate; other white space, such as a no-break space, is part of a word.
 """
 
-import itertools
+import io
+import lzma
 import math
-import mmap
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sgns_jax.formats import HEAD_BYTES, format_of
 from sgns_jax.types import InputError
+from sgns_jax.vector_readers import BLOCK, Input, read_binary, read_text
 
-_CHUNK = 1 << 20  # numbers converted from or to text at once: bounds the memory
+_CHUNK = 1 << 20  # numbers converted to text at once: bounds the memory
+_FASTTEXT = (793712314).to_bytes(4, "little")  # its src/fasttext.cc begins a file so
+_PACKED_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".lz4")
 _HEADER_BYTES = 1000  # of an array in .npz; np.savez writes 128
 # Bytes that one byte of an archive can stand for: deflate has 258 in two bits.
 _UNPACKED = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
@@ -61,96 +66,9 @@ def _write_npz(file: BinaryIO, words: list[bytes], matrix: np.ndarray) -> None:
     np.savez(file, words=np.frombuffer(b"\n".join(words), np.uint8), matrix=matrix)
 
 
-def _read_header(file: BinaryIO, bytes_per_number: int) -> tuple[int, int]:
-    header = file.readline(64)
-    fields = header.split()
-    if len(fields) != 2 or not all(f.isdigit() and int(f) > 0 for f in fields):
-        raise InputError(
-            "line 1 must be the number of words and of columns, both 1 or more, got "
-            f"{header!r}"
-        )
-    rows, columns = int(fields[0]), int(fields[1])
-    # Checked before anything is allocated: a letter, a space and the numbers a row.
-    least = rows * (2 + columns * bytes_per_number) - 1
-    size = os.fstat(file.fileno()).st_size - file.tell()
-    if size < least:
-        raise InputError(
-            f"{rows} rows of {columns} numbers, as line 1 promises, need {least} bytes "
-            f"or more, {size} are there; the file is cut off or its header wrong"
-        )
-    return rows, columns
-
-
-def _read_text(file: BinaryIO) -> tuple[list[bytes], np.ndarray]:
-    rows, columns = _read_header(file, bytes_per_number=2)
-    matrix = np.empty((rows, columns), np.float32)
-    words: list[bytes] = []
-    while len(words) < rows:
-        start = len(words)
-        step = min(max(1, _CHUNK // columns), rows - start)
-        lines = [
-            line.rstrip(b" \r\n").partition(b" ")
-            for line in itertools.islice(file, step)
-        ]
-        if not lines:
-            raise InputError(f"line 1 promises {rows} rows, the file has {start}")
-        words += [word for word, _, _ in lines]
-        matrix[start : len(words)] = _numbers(lines, columns, start + 2)
-    if any(line.strip() for line in file):
-        raise InputError(f"line 1 promises {rows} rows, the file has more")
-    return words, matrix
-
-
-def _numbers(
-    lines: list[tuple[bytes, bytes, bytes]], columns: int, first_line: int
-) -> np.ndarray:
+def _read_npz(source: Input) -> tuple[list[bytes], np.ndarray]:
     try:
-        texts = pa.array([numbers for _, _, numbers in lines], pa.large_string())
-        fields = pc.split_pattern(texts, " ")
-        lengths = pc.list_value_length(fields).to_numpy()
-        if (lengths == columns).all():
-            return pc.cast(fields.values, pa.float32()).to_numpy().reshape(-1, columns)
-        problem = f"got {lengths[0]}"
-    except pa.ArrowInvalid as error:
-        problem = f"{error!s:.80}"
-    if len(lines) > 1:  # once more, by halves, to find the line at fault
-        half = len(lines) // 2
-        _numbers(lines[:half], columns, first_line)
-        _numbers(lines[half:], columns, first_line + half)
-    word = lines[0][0].decode(errors="backslashreplace")
-    raise InputError(
-        f"line {first_line}, word {word!r}: needs {columns} numbers with single spaces "
-        f"between; {problem}"
-    )
-
-
-def _read_binary(file: BinaryIO) -> tuple[list[bytes], np.ndarray]:
-    rows, columns = _read_header(file, bytes_per_number=4)
-    matrix = np.empty((rows, columns), np.float32)
-    words: list[bytes] = []
-    position = file.tell()
-    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    for row in range(rows):
-        space = data.find(b" ", position)
-        end = space + 1 + 4 * columns
-        if space < 0 or end > len(data):
-            raise InputError(
-                f"line 1 promises {rows} rows, the file ends in row {row + 1}"
-            )
-        # word2vec.c ends a vector with a line end, gensim does not.
-        words.append(data[position:space].lstrip(b"\n"))
-        if b"\n" in (word := words[-1]):
-            raise InputError(f"row {row + 1}: word {word[:40]!r} holds a line end")
-        matrix[row] = np.frombuffer(data, "<f4", columns, space + 1)
-        position = end
-    if data[position : position + 2] not in (b"", b"\n"):
-        raise InputError(f"line 1 promises {rows} rows, the file has more")
-    return words, matrix
-
-
-def _read_npz(file: BinaryIO) -> tuple[list[bytes], np.ndarray]:
-    try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(source.file) as archive:
             words, matrix = (_read_array(archive, name) for name in ("words", "matrix"))
     except MemoryError:
         raise
@@ -158,7 +76,7 @@ def _read_npz(file: BinaryIO) -> tuple[list[bytes], np.ndarray]:
         raise InputError(
             "needs to be an .npz file with the arrays words and matrix"
         ) from error
-    return words.tobytes().split(b"\n"), matrix
+    return words.tobytes().split(b"\n")[: source.limit], matrix[: source.limit]
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -185,14 +103,55 @@ class FileFormat(NamedTuple):
     endings: tuple[str, ...]
     splits_at_space: bool  #: a word cannot hold a space
     write: Callable[[BinaryIO, list[bytes], np.ndarray], None]
-    read: Callable[[BinaryIO], tuple[list[bytes], np.ndarray]]
+    read: Callable[[Input], tuple[list[bytes], np.ndarray]]
 
 
 _FORMATS = {
-    "text": FileFormat((".txt", ".vec"), True, _write_text, _read_text),
-    "binary": FileFormat((".bin",), True, _write_binary, _read_binary),
+    "text": FileFormat((".txt", ".vec"), True, _write_text, read_text),
+    "binary": FileFormat((".bin",), True, _write_binary, read_binary),
     "npz": FileFormat((".npz",), False, _write_npz, _read_npz),
 }
+
+
+def read_vectors(
+    path: Path, name: str | None, limit: int | None
+) -> tuple[list[bytes], np.ndarray]:
+    """The words and vectors of a file, which may be packed.
+
+    Raises:
+      InputError: no such file, of no format, damaged, or a limit below 1.
+    """
+    packed = path.suffix.lower() in _PACKED_ENDINGS
+    kind = file_format(path.with_suffix("") if packed else path, name)
+    if limit is not None and limit < 1:
+        raise InputError(f"limit must be 1 or more, or None for all, got {limit}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    with open(path, "rb") as file:
+        try:
+            return kind.read(_open(file, kind, limit))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from None
+
+
+def _open(file: BinaryIO, kind: FileFormat, limit: int | None) -> Input:
+    """What the first bytes say is packed is unpacked, whatever the file's name."""
+    head = file.read(HEAD_BYTES)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if head.startswith(_FASTTEXT):
+        raise InputError(
+            "is a model in fastText's own format; give the .vec file that is written "
+            "beside it, or as text what fasttext print-word-vectors prints"
+        )
+    found = format_of(head)
+    if found is None or kind is _FORMATS["npz"]:
+        return Input(file, size, limit)
+    if found.unpack is None:
+        raise InputError(f"is {found.name}, and no word vectors")
+    return Input(io.BufferedReader(found.unpack(file), BLOCK), None, limit)
 
 
 def file_format(path: Path, name: str | None) -> FileFormat:

@@ -6,6 +6,7 @@ shown as ``\\xNN``.
 
 import difflib
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sgns_jax.types import InputError
-from sgns_jax.vector_files import file_format, replacing
+from sgns_jax.vector_files import file_format, read_vectors, replacing
 
 _SUGGEST_FROM = 20_000  # difflib needs about 0.1 s for as many words
 
@@ -184,27 +185,43 @@ class WordVectors:
             kind.write(file, words, self.matrix)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, format: str | None = None) -> "WordVectors":
-        """Read vectors that ``save``, gensim, fastText or word2vec.c wrote.
+    def load(
+        cls,
+        path: str | os.PathLike,
+        format: str | None = None,
+        limit: int | None = None,
+    ) -> "WordVectors":
+        """Read vectors that ``save``, gensim, fastText, GloVe or word2vec.c wrote.
+
+        Text may lack the header and begin with a UTF-8 mark. Where a word occurs twice,
+        the first is kept, and a UserWarning counts the others.
 
         Args:
-          path: the file; its ending names the format unless ``format`` does.
+          path: the file; its ending names the format unless ``format`` does. Text and
+            binary may be packed by gzip, bzip2, xz, zstd or lz4 (.vec.gz).
           format: "text", "binary" or "npz", as for ``save``.
+          limit: read only so many rows, the first ones; None: all.
 
         Raises:
           InputError: no such file, or it does not hold what its header promises.
         """
-        path = Path(path)
-        read = file_format(path, format).read
-        if not path.is_file():
-            raise InputError(f"{path}: no such file")
-        with open(path, "rb") as file:
-            try:
-                words, matrix = read(file)
-                words = [word.decode(errors="backslashreplace") for word in words]
-                return cls(words, _read_only(matrix))
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from None
+        found, matrix = read_vectors(Path(path), format, limit)
+        words = [word.decode(errors="backslashreplace") for word in found]
+        rows: dict[str, int] = {}
+        for row, word in enumerate(words):
+            rows.setdefault(word, row)
+        if len(rows) < len(words):
+            again = next(word for row, word in enumerate(words) if rows[word] != row)
+            warnings.warn(
+                f"{path}: {len(words) - len(rows)} of {len(words)} rows have the word "
+                f"of an earlier row, like {again[:40]!r}, and are left out",
+                stacklevel=2,
+            )
+            words, matrix = list(rows), matrix[list(rows.values())]
+        try:
+            return cls(words, _read_only(matrix))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

@@ -83,7 +83,8 @@ ALLOWED = {
         "corpus_cache",
         "parts",
     },  # fmt: skip
-    "vector_files": {"types"},
+    "vector_readers": {"types"},
+    "vector_files": {"types", "formats", "vector_readers"},
     "vectors": {"types", "vector_files"},
     "evaluation_files": {"types"},
     "evaluation": {"types", "vectors", "evaluation_files"},

@@ -11,11 +11,13 @@ import sys
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 # What a script computes is said by its flags, not by what a shell's profile holds for
-# other programs: JAX's defaults for all that changes numbers. JAX reads these when it
-# is imported. (What compilers do is left to the user, see ``runtime.compiling``.)
+# other programs: JAX's defaults for all that changes numbers, or keeps training from
+# being compiled. JAX reads these when it is imported. (What compilers do is left to
+# the user, see ``runtime.compiling``.)
 for _name in (
     "JAX_DEFAULT_MATMUL_PRECISION",
     "JAX_DEFAULT_PRNG_IMPL",
+    "JAX_DISABLE_JIT",
     "JAX_ENABLE_X64",
     "JAX_NUMPY_DTYPE_PROMOTION",
     "JAX_RANDOM_SEED_OFFSET",

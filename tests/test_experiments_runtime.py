@@ -127,7 +127,7 @@ def test_jax_settings_of_the_environment_are_left_out():
         "import experiments, jax; c = jax.config; print(c.jax_enable_x64, "
         "c.jax_default_prng_impl, c.jax_threefry_partitionable, "
         "c.jax_default_matmul_precision, c.jax_random_seed_offset, "
-        "c.jax_numpy_dtype_promotion.value, c.jax_debug_nans)"
+        "c.jax_numpy_dtype_promotion.value, c.jax_disable_jit, c.jax_debug_nans)"
     )
     variables = {
         "JAX_ENABLE_X64": "1",
@@ -136,13 +136,16 @@ def test_jax_settings_of_the_environment_are_left_out():
         "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
         "JAX_RANDOM_SEED_OFFSET": "5",
         "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+        "JAX_DISABLE_JIT": "1",
         "JAX_DEBUG_NANS": "1",
     }
     run = subprocess.run(
         [sys.executable, "-c", show],
         cwd=ROOT, env=os.environ | variables, capture_output=True, text=True,
     )  # fmt: skip
-    assert run.stdout.split() == "False threefry2x32 True None 0 standard True".split()
+    assert run.stdout.split() == (
+        "False threefry2x32 True None 0 standard False True".split()
+    )
 
 
 def test_what_compilers_are_told_without_what_changes_no_number(monkeypatch):

@@ -173,7 +173,7 @@ def warnings(result: dict) -> list[str]:
     loss, cosine, lines = result["final_loss"], result["mean_cosine"], []
     if loss is not None and loss > _NOT_MOVED * start:
         lines.append(
-            f"the loss, {loss:.3f} a pair, has not left (K + 1)·ln 2 = {start:.3f}, "
+            f"the loss, {loss:.3f} a pair, has not left (K + 1) ln 2 = {start:.3f}, "
             "where it begins: next to nothing was learnt; give more --epochs, fewer "
             "--blocks_per_step or another --learning_rate"
         )

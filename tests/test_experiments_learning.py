@@ -148,7 +148,7 @@ def ended(K, loss, cosine, subsample=1e-4):
 def test_vectors_that_learnt_nothing_are_warned_of():
     """What frequencies alone give, log(1 + K) + K·log(1 + 1/K), has left the start."""
     assert report.warnings(ended(5, 6 * math.log(2), 0.2))[0].startswith(
-        "the loss, 4.159 a pair, has not left (K + 1)·ln 2 = 4.159"
+        "the loss, 4.159 a pair, has not left (K + 1) ln 2 = 4.159"
     )
     for K in (2, 5, 20):
         frequencies = math.log(1 + K) + K * math.log(1 + 1 / K)

@@ -78,7 +78,7 @@ def check_devices(mesh: MeshShape) -> None:
         count += f", as {by} says" if by else ", one for each core"
         count += f" (JAX_NUM_CPU_DEVICES={mesh.devices} makes as many of a CPU)"
     raise InputError(
-        f"mesh {mesh} takes {mesh.devices} devices, {count}; give a smaller --mesh, or "
+        f"mesh {mesh} takes {mesh.devices} devices, {count}; give a smaller one, or "
         "none"
     )
 

@@ -192,12 +192,12 @@ def _length_of_mark(head: bytes, name: str, encoding: str) -> int:
             family = its_codec[:6]
             raise InputError(
                 f"{name} is no {encoding} text: it begins with the mark of "
-                f"{its_codec}; give --encoding={family}"
+                f"{its_codec}; give encoding={family}"
             )
     if head and codec in ("utf-16", "utf-32"):
         raise InputError(
             f"{name} has no mark of {codec} at its beginning, which says the order of "
-            f"its bytes; give --encoding={codec}-le or --encoding={codec}-be"
+            f"its bytes; give encoding={codec}-le or {codec}-be"
         )
     return 0
 

@@ -79,7 +79,7 @@ class _Count:
                 f"{self.name} is no {encoding} text: of its first "
                 f"{self._characters:,} characters, {self._unreadable:,} ({share:.1%}) "
                 f"are NULs or cannot be decoded, first number {self._first:,}; give "
-                "its --encoding (latin-1, gb18030, utf-16-le, ...), or a text"
+                "its encoding (latin-1, gb18030, utf-16-le, ...), or a text"
             )
 
 

@@ -165,7 +165,7 @@ def test_no_text_is_refused_before_any_is_read(tmp_path, monkeypatch):
 
 def test_a_text_of_another_encoding_is_refused(source, tmp_path):
     (tmp_path / "text.txt").write_bytes("中国 北京\n".encode("gb18030") * 100)
-    with pytest.raises(InputError, match="text.txt is no utf-8 text.*--encoding"):
+    with pytest.raises(InputError, match="text.txt is no utf-8 text.*its encoding"):
         load_corpus(source, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
     loaded = load_corpus(source, tmp_path / "cache", encoding="gb18030")

@@ -196,13 +196,13 @@ def test_marks(tmp_path, codec):
         found = sentences(open_source(source, 3, encoding=codec))
         assert found == [["word\ufeff"], []]
         for other in {"utf-8", "latin-1", "utf-16", "utf-32"} - {codec}:
-            with pytest.raises(InputError, match=f"mark .*; give --encoding={codec}$"):
+            with pytest.raises(InputError, match=f"mark .*; give encoding={codec}$"):
                 list(open_source(source, encoding=other))
-            with pytest.raises(InputError, match=f"mark .*; give --encoding={codec}$"):
+            with pytest.raises(InputError, match=f"mark .*; give encoding={codec}$"):
                 check_files([tmp_path / "text"], other)
     if codec != "utf-8":
         source = write(tmp_path / "text", "word".encode(big_endian))
-        with pytest.raises(InputError, match=f"no mark.*--encoding={codec}-le or"):
+        with pytest.raises(InputError, match=f"no mark.*encoding={codec}-le or"):
             list(open_source(source, encoding=codec))
         for order in "le", "be":
             source = write(tmp_path / "text", "\ufeffa".encode(f"{codec}-{order}"))

@@ -174,7 +174,7 @@ def _blocks_of_one(tokens_T: Array, V: int, window: int) -> Blocks:
     key, T = jax.random.key(0), len(tokens_T)  # nothing is left to chance by it
     kept = subsample(key, tokens_T, jnp.ones(V))
     half_T = half_windows(key, (T,), window, dynamic=False)
-    windows = lay_windows(kept, half_T, window)
+    windows = lay_windows(kept, half_T)
     return cut_blocks(windows, jnp.arange(T), 1, window)
 
 

@@ -143,7 +143,7 @@ def library_context(window: int) -> str:
 @functools.partial(jax.jit, static_argnames="window")
 def _cut(segment_T: jax.Array, start_B: jax.Array, window: int) -> Blocks:
     kept = subsample(jax.random.key(0), segment_T, jnp.ones(len(set(SENTENCE))))
-    windows = lay_windows(kept, jnp.full(segment_T.shape, window), window)
+    windows = lay_windows(kept, jnp.full(segment_T.shape, window))
     return cut_blocks(windows, start_B, 1, window)
 
 

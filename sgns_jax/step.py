@@ -104,7 +104,7 @@ def prepare_segment(
     kept = window.subsample(key_subsample, segment_T, sampling.keep_V)
     W, dynamic = config.window, sampling.dynamic_window
     half_T = window.half_windows(key_window, segment_T.shape, W, dynamic)
-    return window.lay_windows(kept, half_T, W), kept.size
+    return window.lay_windows(kept, half_T), kept.size
 
 
 Step = Callable[

@@ -21,7 +21,7 @@ class KeptTokens(NamedTuple):
     """A segment after subsampling: kept tokens first, padding after ``size``."""
 
     tokens_T: Array  #: (T,) int32 word ids
-    sentences_T: Array  #: (T,) int32, equal for tokens of one sentence
+    sentences_T: Array  #: (T,) int32, the sentence of a token; they count up from 0
     size: Array  #: scalar int32, how many tokens were kept
 
 
@@ -95,37 +95,39 @@ class Windows(NamedTuple):
     """The kept tokens of a segment, and how far the window of each one reaches."""
 
     tokens_T: Array  #: (T,) int32 word ids
-    left_T: Array  #: (T,) int32, contexts to the left of a token, at most W
+    left_T: Array  #: (T,) int32, contexts to the left of a token
     right_T: Array  #: (T,) int32, contexts to its right; both 0 in the padding
 
 
-def lay_windows(kept: KeptTokens, half_T: Array, window: int) -> Windows:
+def lay_windows(kept: KeptTokens, half_T: Array) -> Windows:
     """Lays a window around each kept token; it ends where the sentence ends.
+
+    The work is the same for every W: where each sentence begins and ends is looked up.
 
     Args:
       kept: a subsampled segment.
-      half_T: (T,) half-windows, at most ``window``; those of the padding are not read.
-      window: W.
+      half_T: (T,) half-windows; those of the padding are not read.
     """
     T = kept.tokens_T.shape[0]
-    # Sentences are numbered upwards, so the neighbours of a token that are of its
-    # sentence stand next to it: counting them says how far the sentence goes.
-    is_token = jnp.arange(T) < kept.size
-    sentences_T = jnp.where(is_token, kept.sentences_T, -1)
-    beyond = jnp.full((window,), -2)
-    around = jnp.concatenate([beyond, sentences_T, beyond])
+    position_T = jnp.arange(T, dtype=jnp.int32)
+    is_token = position_T < kept.size
+    sentences_T = jnp.where(is_token, kept.sentences_T, T)  # T: of none, left out
 
-    def neighbours(offsets):
-        same = (around[window + d : window + d + T] == sentences_T for d in offsets)
-        return sum(x.astype(jnp.int32) for x in same)
+    def of_sentences(empty):
+        return jnp.full((T,), empty, jnp.int32).at[sentences_T]
 
-    limits = neighbours(range(-window, 0)), neighbours(range(1, window + 1))
+    first_S = of_sentences(T).min(position_T, mode="drop", indices_are_sorted=True)
+    last_S = of_sentences(0).max(position_T, mode="drop", indices_are_sorted=True)
+    limits = position_T - first_S[sentences_T], last_S[sentences_T] - position_T
     reach = (jnp.where(is_token, jnp.minimum(half_T, n), 0) for n in limits)
     return Windows(kept.tokens_T, *reach)
 
 
 class Blocks(NamedTuple):
-    """B blocks of C centres and the E = C + 2W positions around each."""
+    """B blocks of C centres and the E = C + 2W positions around each.
+
+    W may be the farthest that a window of the segment sees, where that is less.
+    """
 
     tokens_BE: Array  #: (B, E) int32 word ids; the centres are columns W..W+C−1
     mask_BCE: Array  #: (B, C, E) bool: is position e a context of centre c?
@@ -143,7 +145,7 @@ def cut_blocks(
       starts_B: (B,) position of each block's first centre; one outside the segment
         is an empty block.
       block_size: C.
-      window: W.
+      window: W; no window of the segment sees farther.
     """
     T, C, E = windows.tokens_T.shape[0], block_size, block_size + 2 * window
     position_BE = starts_B[:, None] - window + jnp.arange(E)[None]

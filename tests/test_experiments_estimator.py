@@ -184,9 +184,9 @@ def without_mask(right):
 
 
 def without_sentences(right):
-    def lay(kept, half_T, W):
+    def lay(kept, half_T):
         sentences_T = jnp.zeros_like(kept.sentences_T)
-        return right(kept._replace(sentences_T=sentences_T), half_T, W)
+        return right(kept._replace(sentences_T=sentences_T), half_T)
 
     return lay
 

@@ -47,7 +47,7 @@ def segment(seed=0, size=11):
     tokens = np.random.default_rng(seed).integers(0, V, 12).astype(np.int32)
     sentences = (np.arange(12) > 6).astype(np.int32)
     kept = KeptTokens(jnp.asarray(tokens), jnp.asarray(sentences), jnp.int32(size))
-    return lay_windows(kept, half_windows(jax.random.key(seed), (12,), 2, True), 2)
+    return lay_windows(kept, half_windows(jax.random.key(seed), (12,), 2, True))
 
 
 def random_state(optimizer, seed=0):

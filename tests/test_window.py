@@ -26,7 +26,7 @@ KEY = jax.random.key(0)
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
 def jit_cut(kept, half_T, starts_B, block, window):
-    return cut_blocks(lay_windows(kept, half_T, window), starts_B, block, window)
+    return cut_blocks(lay_windows(kept, half_T), starts_B, block, window)
 
 
 @pytest.mark.parametrize(("rule", "kept"), [("word2vec", 0.911), ("paper", 0.577)])
@@ -102,6 +102,32 @@ def test_half_windows_are_uniform_or_fixed():
     # only four of the eight widths inside a sentence.
     np.testing.assert_allclose(seen[1:], 5000, atol=5 * 66)
     assert np.all(half_windows(KEY, (3, 4), 8, dynamic=False) == 8)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.integers(0, 12), max_size=8),
+    st.sampled_from([1, 3, 100, 2**30]),
+    st.integers(0, 10**6),
+)
+def test_windows_end_with_their_sentence(lengths, window, seed):
+    """Whatever W; sentences of which no word was kept have numbers, too."""
+    room, rng = 100, np.random.default_rng(seed)
+    numbers_T = np.repeat(np.arange(len(lengths)), lengths)
+    size = len(numbers_T)
+    half_T = rng.integers(1, window + 1, room).astype(np.int32)
+    sentences_T = np.pad(numbers_T, (0, room - size)).astype(np.int32)
+    kept = KeptTokens(np.zeros(room, np.int32), sentences_T, np.int32(size))
+    _, *sides = jax.jit(lay_windows)(kept, half_T)
+    for reach_T, step in zip(sides, (-1, 1), strict=True):
+        assert reach_T.dtype == np.int32 and not np.any(reach_T[size:])
+        for i in range(size):
+            n = 0
+            while n < half_T[i] and 0 <= (j := i + step * (n + 1)) < size:
+                if numbers_T[j] != numbers_T[i]:
+                    break
+                n += 1
+            assert reach_T[i] == n
 
 
 def block_pairs(sentences, half, window, block):

@@ -98,7 +98,7 @@ def positives(
         laid = _windows(key, segment_T, keep_V, W, rule.dynamic_window)
         words_T, left_T, right_T = map(np.asarray, laid)
         pairs = []
-        for d in range(1, W + 1):
+        for d in range(1, max(left_T.max(), right_T.max()) + 1):
             for reach_T, offset in ((left_T, -d), (right_T, d)):
                 i = np.flatnonzero(reach_T >= d)
                 pairs.append(words_T[np.stack([i, i + offset])])
@@ -112,7 +112,7 @@ def _windows(
     key_subsample, key_window = jax.random.split(key)
     kept = window.subsample(key_subsample, segment_T, keep_V)
     half_T = window.half_windows(key_window, segment_T.shape, W, dynamic)
-    return window.lay_windows(kept, half_T, W)
+    return window.lay_windows(kept, half_T)
 
 
 def frequent(counts_V: np.ndarray, number: int) -> np.ndarray:

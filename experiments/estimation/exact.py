@@ -111,7 +111,7 @@ def _blocks(params, rule, shared):
         starts_B = jnp.arange(0, len(TOKENS), C)
         kept = (jnp.asarray(x, jnp.int32) for x in (TOKENS, SENTENCES, len(TOKENS)))
         half_T = jnp.full(len(TOKENS), W)
-        windows = window.lay_windows(window.KeptTokens(*kept), half_T, W)
+        windows = window.lay_windows(window.KeptTokens(*kept), half_T)
         blocks = window.cut_blocks(windows, starts_B, C, W)
         noise_BN = jnp.tile(noise_N[None], (len(starts_B), 1))
         weights = weights_of(*blocks, noise_BN, K, rule)

@@ -63,7 +63,7 @@ def make_study(config: Config, corpus: Corpus, params: Params) -> Study:
         )
     config = dataclasses.replace(config, blocks_per_step=1)
     half_T = window.half_windows(key, segment_T.shape, W, dynamic=False)
-    windows = window.lay_windows(kept, half_T, W)
+    windows = window.lay_windows(kept, half_T)
     return Study(config, counts, params, windows, np.array(near))
 
 

@@ -66,7 +66,7 @@ def sample_pairs(key: Array, segment_T: Array, keep_V: Array, W: int):
     kept = window.subsample(key_subsample, segment_T, keep_V)
     half_T = window.half_windows(key_window, segment_T.shape, W, dynamic=True)
     starts_B = jnp.arange(0, len(segment_T), _C)
-    windows = window.lay_windows(kept, half_T, W)
+    windows = window.lay_windows(kept, half_T)
     tokens_BE, mask_BCE = window.cut_blocks(windows, starts_B, _C, W)
     offset_CE = jnp.arange(_C + 2 * W)[None] - W - jnp.arange(_C)[:, None]
     centers_BC1 = tokens_BE[:, W : W + _C, None]

@@ -119,11 +119,12 @@ def main(flags: FlagValues) -> None:
     workdir = Workdir(flags.workdir)
     corpus = read_corpus(plan.base, workdir)
     if flags.domain == "items" and not flags["window"].present:
-        plan = planning.with_whole_sessions(plan, exam.longest_session(corpus.tokens))
+        plan = planning.with_whole_sessions(plan, corpus.longest_sentence)
     for config in dict.fromkeys(run.config for run in plan.runs()):
         learning.refuse_too_few_pairs(config, corpus.tokens, corpus.vocabulary.counts)
     text, questions = exam.prepare(flags, corpus)
-    jobs = planning.jobs(plan, text.counts_V, len(text.tokens_T))
+    sizes = text.counts_V, len(text.tokens_T), corpus.longest_sentence
+    jobs = planning.jobs(plan, *sizes)
     head = provenance("ablation") | {"text": exam.about(flags, corpus, text)}
     store = Store(workdir, head)
     limits = training.Limits(flags.models_at_once, flags.memory_gb)

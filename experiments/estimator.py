@@ -52,7 +52,7 @@ from experiments.provenance import provenance
 from experiments.workdir import Workdir, read_corpus
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
-from sgns_jax.train import fit, make_trainer, num_rounds
+from sgns_jax.train import fit, make_trainer, narrowed, num_rounds
 from sgns_jax.types import InputError, Params
 
 SCRIPT = cli.Script(__doc__)
@@ -111,6 +111,7 @@ def check_flags(flags: FlagValues) -> None:
 
 def train(config: Config, corpus: Corpus) -> Params:
     """The vectors at the end of a training."""
+    config = narrowed(config, corpus.longest_sentence)
     trainer = make_trainer(config, corpus.vocabulary.counts, len(corpus.tokens))
     total = config.epochs * num_rounds(
         config, len(corpus.tokens), len(corpus.vocabulary)

@@ -33,7 +33,7 @@ from experiments.runtime import start_jax
 from experiments.workdir import Workdir, read_corpus
 from sgns_jax.config import Config
 from sgns_jax.grid import load, make_grid, shared_shape
-from sgns_jax.train import fit, init_state, make_model, make_trainer
+from sgns_jax.train import fit, init_state, make_model, make_trainer, narrowed
 from sgns_jax.types import SENTENCE_END, InputError
 
 NAME = "side_by_side.json"
@@ -71,8 +71,9 @@ def main(flags: FlagValues) -> None:
         tokens_T[tokens_T != SENTENCE_END], minlength=len(corpus.vocabulary)
     )
     learning.refuse_too_few_pairs(base, tokens_T, counts_V)
+    narrow = narrowed(base, corpus.longest_sentence)
     ways = {
-        name: way(models_of(base, flags.models), counts_V, tokens_T)
+        name: way(models_of(narrow, flags.models), counts_V, tokens_T)
         for name, way in WAYS.items()
     }
     result = provenance("side_by_side") | {

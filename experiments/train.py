@@ -31,7 +31,7 @@ from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
 from sgns_jax.evaluation import evaluate_folder, format_table, to_json
 from sgns_jax.sharding import make_mesh, on_host, parse_mesh
-from sgns_jax.train import make_trainer
+from sgns_jax.train import make_trainer, narrowed
 from sgns_jax.vectors import WordVectors
 
 SCRIPT = cli.Script(__doc__, again="goes on from the last checkpoint")
@@ -138,14 +138,14 @@ def main(flags: FlagValues) -> int | None:
         vectors = WordVectors.load(workdir.path("vectors.txt"))
         return conclude(flags, workdir, vectors, workdir.read_result())
     started = time.perf_counter()
-    corpus, mesh = read(flags, config, workdir, asked)
+    corpus, fitted, mesh = read(flags, config, workdir, asked)
     reading_seconds = time.perf_counter() - started
     compiling = time.perf_counter()
     counts = corpus.vocabulary.counts
-    trainer = make_trainer(config, counts, len(corpus.tokens), mesh)
+    trainer = make_trainer(fitted, counts, len(corpus.tokens), mesh)
     compile_seconds = time.perf_counter() - compiling
     run = sitting.Run(
-        config,
+        fitted,
         corpus,
         workdir,
         flags.checkpoint_seconds,
@@ -171,14 +171,18 @@ def main(flags: FlagValues) -> int | None:
 
 def read(
     flags: FlagValues, config: Config, workdir: Workdir, asked: planning.Asked
-) -> tuple[Corpus, Mesh]:
-    """The corpus and the mesh, once it is clear that the run can be made, and here."""
+) -> tuple[Corpus, Config, Mesh]:
+    """The corpus, the settings narrowed to it, and the mesh.
+
+    Once it is clear that the run can be made, and here.
+    """
     corpus = read_corpus(config, workdir)
     processes.check_same(int(corpus.fingerprint[:7], 16), "the text's fingerprint")
     V, T = len(corpus.vocabulary), len(corpus.tokens)
     learning.refuse_too_few_pairs(config, corpus.tokens, corpus.vocabulary.counts)
     report.check_words(flags.words, corpus.vocabulary)
-    plan = planning.refuse_what_cannot_fit(config, T, V, workdir.path(""), asked)
+    fitted = narrowed(config, corpus.longest_sentence)
+    plan = planning.refuse_what_cannot_fit(fitted, T, V, workdir.path(""), asked)
     workdir.claim(config, corpus.fingerprint)
     print(
         f"{corpus.raw_words:,} words, {V:,} different ones seen at least "
@@ -190,10 +194,10 @@ def read(
             f"{corpus.replaced_bytes:,} times the text was not {config.encoding}; "
             "U+FFFD stands for what could not be decoded (see --encoding)"
         )
-    print(learning.outlook(config, corpus))
-    if doubt := learning.doubt(config, corpus):
+    print(learning.outlook(fitted, corpus))
+    if doubt := learning.doubt(fitted, corpus):
         _warn(doubt)
-    return corpus, make_mesh(plan.shape, config.replicas)
+    return corpus, fitted, make_mesh(plan.shape, config.replicas)
 
 
 def draw(workdir: Workdir, metrics: list[dict], vectors: WordVectors) -> float:

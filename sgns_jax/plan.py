@@ -13,11 +13,12 @@ import jax
 
 from sgns_jax.config import Config
 from sgns_jax.sharding import MeshShape, axis_sizes, one_to_a_replica
+from sgns_jax.step import reach
 from sgns_jax.train import init_state, segment_size
 
 _NUMBER = 4  # bytes of a float32 or int32
 #: Arrays as long as a segment that subsampling and windows take, all at once.
-_SEGMENT_ARRAYS = 10
+_SEGMENT_ARRAYS = 14
 #: Arrays as long as a table that drawing its first vectors takes.
 _DRAWING_ARRAYS = 3
 _SAMPLING_ARRAYS = 3  #: of V numbers: keep probability, the noise's two
@@ -58,14 +59,17 @@ def device_bytes(
     groups, sharing, columns = axis_sizes(mesh, config.replicas)
     V, L = vocabulary_size, config.replicas // groups
     tables, optimizer = state_bytes(config, V, columns)
-    segment = _NUMBER * segment_size(config, num_tokens, V)
+    size = segment_size(config, num_tokens, V)
+    segment = _NUMBER * size
     sampling = _NUMBER * _SAMPLING_ARRAYS * V
     # A merge reads what was before: the tables, or whole states where replicas of one
     # device take turns, and one more to train.
-    copies = (L + 1) * (tables + optimizer) if L > 1 else tables * (config.replicas > 1)
+    state = tables + optimizer
+    before = L * state if L > 1 else tables * (config.replicas > 1)
+    copies = before + state * (L > 1)
     windows = 3 * segment  # words, and how far they see to either side
     windows *= L if config.sync_every else 1  # of all that are merged within a segment
-    step = _step_bytes(config, sharing, columns)
+    step, read = _step_bytes(config, size, sharing, columns)
     working = max(_SEGMENT_ARRAYS * segment, windows + step)
     held = sampling + L * segment
     return DeviceBytes(
@@ -73,7 +77,7 @@ def device_bytes(
         optimizer,
         start=_DRAWING_ARRAYS * tables // 2,  # one table at a time
         training=held + copies + working,
-        least=tables + optimizer + held + tables * (config.replicas > 1),
+        least=state + held + before + read,
     )
 
 
@@ -143,21 +147,43 @@ def devices_needed(
 
 
 def _divisors(n: int) -> list[int]:
-    return [m for m in range(1, n + 1) if n % m == 0]
+    small = [m for m in range(1, math.isqrt(n) + 1) if n % m == 0]
+    return sorted({*small, *(n // m for m in small)})
 
 
-def _step_bytes(config: Config, sharing: int, columns: int) -> int:
-    """The rows of a step's blocks, the gradient by them, and Adam's own rows.
+class BlockSize(NamedTuple):
+    """What a block reads and computes."""
 
-    Where devices share the blocks, each is given the gradient of all of them.
-    """
-    B, C, W = config.blocks_per_step, config.block_size, config.window
+    centers: int  #: rows of v
+    words: int  #: rows of u: words around the centres, and noise
+    scores: int
+
+
+def block_size(config: Config, segment: int) -> BlockSize:
+    """Of C centres, in a segment of so many tokens."""
+    C, W = config.block_size, reach(config, segment)
     if config.negatives_mode == "shared":
-        rows = B * (C + C + 2 * W + config.noise_words)
-    else:  # each centre is a block of its own
-        rows = B * C * (1 + 1 + 2 * W + 2 * W * config.negatives)
+        words = C + 2 * W + config.noise_words
+        return BlockSize(C, words, C * words)
+    words = C * (1 + 2 * W + 2 * W * config.negatives)  # each centre has its own
+    return BlockSize(C, words, words)
+
+
+def _step_bytes(
+    config: Config, segment: int, sharing: int, columns: int
+) -> tuple[int, int]:
+    """What a step takes; of that, what it reads: the rows of its blocks, and scores.
+
+    Rows, the gradient by them, and Adam's own rows. Where devices share the blocks,
+    each is given the gradient of all of them.
+    """
+    B, block = config.blocks_per_step, block_size(config, segment)
+    numbers = B * (block.centers + block.words) * config.dim / columns
     arrays = 2 / sharing + (sharing > 1) + 3 * (config.optimizer == "adam")
-    return round(arrays * _NUMBER * rows * config.dim / columns)
+    width = 2 if config.product_dtype == "bfloat16" else _NUMBER
+    scores = _NUMBER * B * block.scores / sharing
+    read = width * numbers / sharing + scores
+    return round(arrays * _NUMBER * numbers + scores), round(read)
 
 
 class HostBytes(NamedTuple):

@@ -83,6 +83,15 @@ def make_sampling(config: Config, counts: np.ndarray) -> Sampling:
     )
 
 
+def reach(config: Config, segment_size: int) -> int:
+    """The farthest that a window sees: W, or less where a segment or sentence ends.
+
+    ``sentence_length`` tells of sentences, see ``train.narrowed``. Blocks are so wide.
+    """
+    longest = min(config.sentence_length or segment_size, segment_size)
+    return max(1, min(config.window, longest - 1))
+
+
 class Batch(NamedTuple):
     """What a step reads: the words behind each row, and the weights."""
 
@@ -164,7 +173,7 @@ def sample_batch(
     Each pair draws ``config.negatives`` words where they are independent, and the first
     K of ``sampling`` count.
     """
-    C, W = config.block_size, config.window
+    C, W = config.block_size, reach(config, len(windows.tokens_T))
     shared = config.negatives_mode == "shared"
     if not shared:  # each centre is a block of its own
         starts_B, C = (starts_B[:, None] + jnp.arange(C)[None]).ravel(), 1

@@ -17,7 +17,7 @@ far moves agree.
 from typing import NamedTuple
 
 from sgns_jax.config import Config
-from sgns_jax.plan import state_bytes
+from sgns_jax.plan import block_size, state_bytes
 from sgns_jax.replicas import ROWS_AT_ONCE
 from sgns_jax.sharding import DATA, MODEL, REPLICA, MeshShape, axis_sizes
 from sgns_jax.train import segment_size
@@ -72,22 +72,20 @@ def collectives(
             )
 
     share = -(-config.blocks_per_step // d)  # blocks of a device; some may be empty
-    centers, words = _rows(config)
+    size = segment_size(config, num_tokens, V)
+    centers, words, scores = block_size(config, size)
     rows = share * d * centers, share * d * words
     add(DATA, d, STEP, "words of rows", GATHER, *rows)
     add(DATA, d, STEP, "gradient rows", GATHER, *(n * config.dim // m for n in rows))
-    # A centre has a score with each word of its block.
-    shared = config.negatives_mode == "shared"
-    scores = share * centers * (words if shared else words // centers)
-    add(MODEL, m, STEP, "scores", REDUCE, scores)
-    add(MODEL, m, MEASURED, "scores of losses", REDUCE, scores)
+    add(MODEL, m, STEP, "scores", REDUCE, share * scores)
+    add(MODEL, m, MEASURED, "scores of losses", REDUCE, share * scores)
     rows = (V, V) if config.updates == "dense" else rows
     whole_rows = config.optimizer == "adagrad" or (
         config.optimizer == "adam" and config.updates == "rows"
     )
     if whole_rows:
         add(MODEL, m, STEP, "sums over whole rows", REDUCE, *rows)
-    length = -(-segment_size(config, num_tokens, V) // d) * d
+    length = -(-size // d) * d
     add(DATA, d, ROUND, "tokens", GATHER, L * length)
     add(DATA, d, ROUND, "losses", REDUCE, *[L] * 4)
     if config.replicas > 1:
@@ -102,14 +100,6 @@ def collectives(
         if config.sync_every:
             add(REPLICA, groups, ROUND, "number of steps", REDUCE, 1)
     return every
-
-
-def _rows(config: Config) -> tuple[int, int]:
-    """Rows of centre words, and of the words around them and noise, of a block."""
-    C, W = config.block_size, config.window
-    if config.negatives_mode == "shared":
-        return C, C + 2 * W + config.noise_words
-    return C, C * (1 + 2 * W + 2 * W * config.negatives)
 
 
 def per_step(config: Config, one: Collective, steps: float, in_turns: int = 1) -> float:

@@ -8,7 +8,9 @@ of segments for subsampling and windows, and that of steps with it for noise. Tr
 is therefore a pure function of the configuration, the tokens and the rounds done.
 """
 
+import dataclasses
 import functools
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -21,6 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sgns_jax import replicas, window
 from sgns_jax.config import Config
+from sgns_jax.feed import hand_over
 from sgns_jax.jax_settings import pinned
 from sgns_jax.optimizers import make_optimizer, make_schedule
 from sgns_jax.segment import (
@@ -49,29 +52,66 @@ from sgns_jax.step import (
     init_params,
     make_sampling,
     make_step,
+    reach,
     run_keys,
 )
-from sgns_jax.types import SENTENCE_END, InputError
+from sgns_jax.types import InputError
 
 #: Replicas are merged no sooner: a merge reads every row of both tables.
 TOKENS_PER_ROW = 8
-#: A segment's positives are counted in int32.
-MOST_PAIRS = 2**31 - 1
+#: Positives of a segment, segments and steps are counted in int32.
+MOST = 2**31 - 1
+
+
+def narrowed(config: Config, longest_sentence: int) -> Config:
+    """The same training, in arrays no wider than the longest sentence of the text.
+
+    Half-windows are drawn from 1..W as before, and end where the sentence does: what
+    is left out held no pair.
+
+    Args:
+      config: the settings.
+      longest_sentence: kept words of the longest one, ``Corpus.longest_sentence``.
+    """
+    if config.window < longest_sentence:
+        return config
+    return dataclasses.replace(config, sentence_length=longest_sentence)
 
 
 def num_rounds(config: Config, num_tokens: int, vocabulary_size: int) -> int:
-    """Rounds of one epoch; in each, every replica takes a segment."""
+    """Rounds of one epoch; in each, every replica takes a segment.
+
+    Raises:
+      InputError: all epochs take more steps than are counted.
+    """
     longest = config.segment_tokens
     if config.replicas > 1:
         longest = max(longest, TOKENS_PER_ROW * vocabulary_size)
-    longest = min(longest, MOST_PAIRS // (2 * config.window))
-    return -(-num_tokens // (config.replicas * longest))
+    # Of n tokens, each is a centre with at most 2W contexts and at most n - 1.
+    few = MOST // (2 * reach(config, longest))
+    longest = min(longest, max(few, math.isqrt(MOST)))
+    rounds = -(-num_tokens // (config.replicas * longest))
+    steps = -(-_share(num_tokens, config, rounds) // _tokens_per_step(config))
+    most = config.epochs * rounds * max(steps, config.replicas)
+    if most > MOST:
+        raise InputError(
+            f"epochs = {config.epochs:,} take up to {most:,} steps or segments, and "
+            f"{MOST:,} can be counted; give fewer --epochs"
+        )
+    return rounds
 
 
 def segment_size(config: Config, num_tokens: int, vocabulary_size: int) -> int:
     """Tokens of a segment: as many in each, so that the last one is no fragment."""
-    rounds = num_rounds(config, num_tokens, vocabulary_size)
+    return _share(num_tokens, config, num_rounds(config, num_tokens, vocabulary_size))
+
+
+def _share(num_tokens: int, config: Config, rounds: int) -> int:
     return -(-num_tokens // (config.replicas * rounds))
+
+
+def _tokens_per_step(config: Config) -> int:
+    return config.blocks_per_step * config.block_size
 
 
 def expected_kept(config: Config, counts: np.ndarray) -> float:
@@ -91,9 +131,8 @@ def expected_steps(
     """
     per_epoch = num_rounds(config, num_tokens, len(counts))
     kept_of_segment = expected_kept(config, counts) / (config.replicas * per_epoch)
-    tokens_per_step = config.blocks_per_step * config.block_size
     rounds = config.epochs * per_epoch if rounds is None else rounds
-    return round(rounds * (kept_of_segment / tokens_per_step + 0.5))
+    return round(rounds * (kept_of_segment / _tokens_per_step(config) + 0.5))
 
 
 class Model(NamedTuple):
@@ -227,8 +266,9 @@ def fit(
       rounds_done: where to go on, with the state of that moment in ``trainer``.
 
     Raises:
-      InputError: if a token is no word id of the vocabulary: on the device it would
-        silently stand for another word.
+      InputError: a token is no word id of the vocabulary: on the device it would
+        silently stand for another word. Or a sentence is longer than the
+        ``sentence_length`` of the configuration, and windows reach farther than that.
       FloatingPointError: a loss is no finite number any more. It is raised when the
         round after the next is asked for, or at the end. Of many models (``grid``) one
         that diverges does not end the others: see their metrics.
@@ -240,8 +280,7 @@ def fit(
     is_grid, before = trainer.model.learning_rate.ndim > 0, None
     for done in range(rounds_done, trainer.rounds):
         start = done % per_epoch * config.replicas * size
-        read = functools.partial(_read_round, tokens, start, size, segments.shape, V)
-        round_RT = jax.make_array_from_callback(segments.shape, segments.sharding, read)
+        round_RT = hand_over(config, V, tokens, start, size, segments)
         number = np.int32(done * config.replicas)
         state, metrics = trainer.run(state, trainer.model, round_RT, number)
         yield done + 1, state, metrics
@@ -260,36 +299,4 @@ def _check_finite(done: int, rounds: int, metrics: SegmentMetrics) -> None:
             f"fit: training diverged: no finite loss any more in round {done} of "
             f"{rounds}, after {steps:,} of its steps; begin anew, or from a state kept "
             "before, with a lower learning_rate or fewer blocks_per_step"
-        )
-
-
-def _read_round(
-    tokens: np.ndarray,
-    start: int,
-    size: int,
-    shape: tuple[int, int],
-    vocabulary_size: int,
-    part: tuple[slice, slice],
-) -> np.ndarray:
-    """A part of a round's segments: the rows and columns that a device is given.
-
-    Segments follow each other in the text, ``size`` tokens each. Rows are longer where
-    devices share them evenly.
-    """
-    rows, columns = (range(n)[asked] for n, asked in zip(shape, part, strict=True))
-    part_Lt = np.full((len(rows), len(columns)), SENTENCE_END, np.int32)
-    for row, part_t in zip(rows, part_Lt, strict=True):
-        first = start + row * size
-        text = tokens[first + columns.start : first + min(columns.stop, size)]
-        part_t[: len(text)] = text
-    _check_ids(part_Lt, vocabulary_size)
-    return part_Lt
-
-
-def _check_ids(ids: np.ndarray, vocabulary_size: int) -> None:
-    low, high = ids.min(), ids.max()
-    if low < SENTENCE_END or high >= vocabulary_size:
-        raise InputError(
-            f"fit: tokens hold ids from {low} to {high}, the vocabulary has ids 0 to "
-            f"{vocabulary_size - 1}; encode the corpus again with this vocabulary"
         )

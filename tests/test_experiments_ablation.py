@@ -199,8 +199,6 @@ def test_items_are_sessions(monkeypatch):
     base = plan.with_whole_sessions(made, 12).base
     assert (base.min_count, base.subsample, base.dynamic_window) == (3, 0, False)
     assert base.window == 11
-    tokens = np.array([1, 2, -1, 3, 4, 5, 6, -1, 1])
-    assert exam.longest_session(tokens) == 4
 
 
 def test_equal_operations_are_equal(monkeypatch):
@@ -208,7 +206,7 @@ def test_equal_operations_are_equal(monkeypatch):
     made = planned(monkeypatch, *flags, "--window=2,5", "--budgets=flops")
     counts = np.arange(2000, 0, -1)
     T = int(counts.sum())
-    for run, job in zip(made.runs(), plan.jobs(made, counts, T), strict=True):
+    for run, job in zip(made.runs(), plan.jobs(made, counts, T, 1000), strict=True):
         config = run.config
         rounds = num_rounds(config, T, len(counts))
         of_epoch = plan.pairs_per_epoch(config, counts) * 6 * config.dim
@@ -225,6 +223,12 @@ def test_pairs_of_an_epoch():
     assert plan.pairs_per_epoch(every, counts) == 5000 * 4  # half-windows 1, 2, 3
     fixed = dataclasses.replace(every, dynamic_window=False)
     assert plan.pairs_per_epoch(fixed, counts) == 5000 * 6
+    # In sentences of 3 words there are 2 to either side at most: 1, 2 and 2 are seen.
+    narrow = [
+        dataclasses.replace(config, sentence_length=3) for config in (every, fixed)
+    ]
+    pairs = [plan.pairs_per_epoch(config, counts) for config in narrow]
+    np.testing.assert_allclose(pairs, [5000 * 2 * 5 / 3, 5000 * 4])
 
 
 def test_a_model_that_diverged_has_no_values():

@@ -34,9 +34,11 @@ ALLOWED = {
     },  # fmt: skip
     "segment": {"types", "config", "window", "block", "sharding", "step"},
     "replicas": {"types", "config", "optimizers", "sharding", "step", "segment"},
+    "feed": {"types", "config"},
     "train": {
         "types",
         "config",
+        "feed",
         "jax_settings",
         "window",
         "optimizers",
@@ -45,7 +47,7 @@ ALLOWED = {
         "segment",
         "replicas",
     },  # fmt: skip
-    "plan": {"config", "sharding", "train"},
+    "plan": {"config", "sharding", "step", "train"},
     "traffic": {"config", "replicas", "sharding", "train", "plan"},
     "grid": {
         "types",

@@ -37,8 +37,8 @@ def test_a_device_takes_what_the_compiled_program_does(settings, unoptimized):
     assert sum(state_bytes(config, V)) == sum(x.nbytes for x in arrays)
     taken = trainer.run.memory_analysis()
     taken = taken.argument_size_in_bytes + taken.temp_size_in_bytes
-    # The tables, their copies and the segment's tokens are exact; ten arrays stand for
-    # what XLA packs into 41 bytes a token. (Adam with two replicas, and words of each
+    # The tables, their copies and the tokens are exact; fourteen arrays stand for
+    # what XLA packs into 57 bytes a token. (Adam with two replicas, and words of each
     # pair's own, are a fifth more than planned.)
     planned = plan.tables + plan.optimizer + plan.training
     assert abs(planned / taken - 1) < 0.1

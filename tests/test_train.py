@@ -107,11 +107,59 @@ def test_all_pairs_of_the_segments_are_seen(unoptimized):
     assert seen == want == [int(got.loss.pairs[0]) for got in metrics]
 
 
-def test_the_pairs_of_a_segment_fit_their_counter():
-    config = Config(window=5, replicas=2, segment_tokens=2**30)
+@pytest.mark.parametrize("window", [5, 2000, 30_000, 2**30])
+def test_the_pairs_of_a_segment_fit_their_counter(window):
+    config = Config(window=window, replicas=2, segment_tokens=2**30)
     for vocabulary in (1000, 10**9):
-        size = train.segment_size(config, 10**11, vocabulary)
-        assert 2 * config.window * size <= train.MOST_PAIRS
+        size = train.segment_size(config, 10**9, vocabulary)
+        pairs = size * min(2 * window, size - 1)
+        assert 0.7 * train.MOST < pairs <= train.MOST
+    narrow = train.narrowed(config, 6)  # 5 to either side, whatever W
+    size = train.segment_size(narrow, 10**9, 1000)
+    assert size == train.segment_size(Config(window=5, segment_tokens=2**30), 10**9, 1)
+
+
+def test_what_cannot_be_counted_is_refused():
+    """Segments where replicas are many, steps where epochs are."""
+    config = dataclasses.replace(CONFIG, epochs=2**31 - 1)
+    assert train.num_rounds(config, 32, V) == 1  # a step an epoch
+    for settings in {"blocks_per_step": 1}, {"replicas": 2}, {"epochs": 2**30}:
+        more = dataclasses.replace(config, **settings)
+        with pytest.raises(InputError, match="can be counted; give fewer --epochs"):
+            train.num_rounds(more, 32 if "epochs" not in settings else 10**5, V)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def first_batch(config, sampling, segment_T, starts_B):
+    keys = run_keys(0)
+    windows, _ = step_module.prepare_segment(config, keys, sampling, segment_T, 0)
+    return step_module.sample_batch(config, 0, keys, sampling, windows, starts_B)
+
+
+@pytest.mark.parametrize("mode", ["shared", "independent"])
+def test_no_block_is_wider_than_sentences(mode, unoptimized):
+    """Nothing else changes: half-windows are drawn from 1..W, or all of them are W."""
+    config = dataclasses.replace(CONFIG, negatives_mode=mode)
+    segment_T, starts_B = corpus(200)[0], np.arange(0, 200, 8)  # sentences of 30
+
+    def batch(window, dynamic):
+        wide = dataclasses.replace(config, window=window, dynamic_window=dynamic)
+        narrow = train.narrowed(wide, 30)
+        assert step_module.reach(narrow, 200) == 29 and step_module.reach(wide, 9) == 8
+        sampling = step_module.make_sampling(wide, corpus()[1])
+        return [first_batch(c, sampling, segment_T, starts_B) for c in (wide, narrow)]
+
+    def pairs(batch, W):
+        centers_BC, words_BR, (_, weight_BCR) = jax.tree.map(np.asarray, batch)
+        b, c, e = np.nonzero(weight_BCR[..., : centers_BC.shape[1] + 2 * W])
+        return np.stack([b, c, e - W, centers_BC[b, c], words_BR[b, e]])
+
+    wide, narrow = batch(50, dynamic=True)
+    np.testing.assert_array_equal(pairs(wide, 50), pairs(narrow, 29))
+    assert pairs(wide, 50).shape[1] > 500
+    assert narrow.words_BR.size < 0.7 * wide.words_BR.size
+    (_, large), (exact, same) = (batch(window, dynamic=False) for window in (50, 29))
+    jax.tree.map(np.testing.assert_array_equal, (large, exact), (exact, same))
 
 
 def test_the_number_of_steps_is_near_the_expected_one(unoptimized):

@@ -68,9 +68,3 @@ def about(flags: FlagValues, corpus: Corpus, text: Text) -> dict:
         "eval_dir": flags.eval_dir,
         "restrict_vocabulary": flags.restrict_vocabulary,
     }
-
-
-def longest_session(tokens_T: np.ndarray) -> int:
-    """Items of the longest session."""
-    ends = np.concatenate([[True], tokens_T == SENTENCE_END, [True]])
-    return int(np.diff(np.flatnonzero(ends)).max()) - 1

@@ -11,7 +11,8 @@ from experiments import cli
 from sgns_jax.config import Config
 from sgns_jax.corpus import SETTINGS
 from sgns_jax.noise import alias_table
-from sgns_jax.train import expected_kept, num_rounds
+from sgns_jax.step import reach
+from sgns_jax.train import expected_kept, narrowed, num_rounds
 from sgns_jax.types import InputError
 
 #: The text is one for all models, and replicas are what the models themselves are.
@@ -148,8 +149,10 @@ _READERS = {
 
 
 def pairs_per_epoch(config: Config, counts: np.ndarray) -> float:
-    """Positives to expect of an epoch, were there no sentence ends."""
-    half = (config.window + 1) / 2 if config.dynamic_window else config.window
+    """Positives to expect of an epoch, were no sentence too short for its windows."""
+    W, R = config.window, reach(config, config.segment_tokens)
+    # Of half-windows drawn from h = 1..W, min(h, R) is seen.
+    half = R - R * (R - 1) / (2 * W) if config.dynamic_window else R
     return 2 * half * expected_kept(config, counts)
 
 
@@ -162,15 +165,16 @@ def flops_per_pair(config: Config) -> int:
     return 6 * config.dim * (1 + config.negatives)
 
 
-def job_of(run: Run, base: Config, counts: np.ndarray, num_tokens: int) -> Job:
+def job_of(
+    budget: str, config: Config, base: Config, counts: np.ndarray, num_tokens: int
+) -> Job:
     """The training of a model.
 
     Equal epochs: those of its configuration. Equal operations: as many rounds, at least
     one, as take the operations of the reference, ``base``.
     """
-    config, V = run.config, len(counts)
-    per_epoch = num_rounds(config, num_tokens, V)
-    if run.budget == "epochs":
+    per_epoch = num_rounds(config, num_tokens, len(counts))
+    if budget == "epochs":
         return Job(config, config.epochs * per_epoch)
     cost, cost_of_base = (
         pairs_per_epoch(c, counts) * flops_per_pair(c) for c in (config, base)
@@ -179,7 +183,9 @@ def job_of(run: Run, base: Config, counts: np.ndarray, num_tokens: int) -> Job:
     return Job(config, max(1, round(epochs * per_epoch)))
 
 
-def jobs(plan: Plan, counts: np.ndarray, num_tokens: int) -> list[Job]:
+def jobs(
+    plan: Plan, counts: np.ndarray, num_tokens: int, longest_sentence: int
+) -> list[Job]:
     """The trainings of all models, in the order of ``plan.runs()``.
 
     Raises:
@@ -187,7 +193,15 @@ def jobs(plan: Plan, counts: np.ndarray, num_tokens: int) -> list[Job]:
     """
     for exponent in {run.config.noise_exponent for run in plan.runs()}:
         alias_table(counts, exponent)
-    return [job_of(run, plan.base, counts, num_tokens) for run in plan.runs()]
+    base, *configs = (
+        narrowed(config, longest_sentence)
+        for config in (plan.base, *(run.config for run in plan.runs()))
+    )
+    budgets = [run.budget for run in plan.runs()]
+    return [
+        job_of(budget, config, base, counts, num_tokens)
+        for budget, config in zip(budgets, configs, strict=True)
+    ]
 
 
 def written(default: object) -> str:

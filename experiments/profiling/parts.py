@@ -26,6 +26,7 @@ from sgns_jax.step import (
     draw_noise,
     make_step,
     prepare_segment,
+    reach,
     read_rows,
     rows_of_words,
 )
@@ -76,10 +77,10 @@ def draw(config: Config, keys, sampling, step, starts_B) -> Values:
 
 
 def cut(config: Config, sampling, windows, starts_B, noise_BN) -> Values:
-    C, W, K = config.block_size, config.window, sampling.num_negatives
+    C, W = config.block_size, reach(config, len(windows.tokens_T))
     tokens_BE, mask_BCE = window.cut_blocks(windows, starts_B, C, W)
     words = tokens_BE, mask_BCE, noise_BN
-    weights = block.shared_weights(*words, K, config.collisions)
+    weights = block.shared_weights(*words, sampling.num_negatives, config.collisions)
     words_BR = jnp.concatenate([tokens_BE, noise_BN], axis=1)
     return {"ids": (tokens_BE[:, W : W + C], words_BR), "weights": weights}
 

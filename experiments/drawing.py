@@ -1,10 +1,14 @@
 """Colours, axes and fonts that the pictures share."""
 
+import logging
 from contextlib import suppress
 
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties, fontManager
+
+# It tells of each font that has no usual weight; any that has the letters will do.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 BLUE, ORANGE, GREY = "#2b6cb0", "#c05621", "#4a5568"
 GREEN, PURPLE, RED = "#2f855a", "#6b46c1", "#c53030"

@@ -36,6 +36,7 @@ from experiments.benchmarking.programs import Program, Task
 from experiments.provenance import available_cores
 from experiments.workdir import Workdir
 from sgns_jax.config import Config
+from sgns_jax.corpus import load_corpus
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
 from tests import oracle
@@ -200,6 +201,16 @@ def check_run(run, task):
     assert falling == sorted(falling, reverse=True)
     assert sorted(falling) == sorted(task.text.counts)
     return vectors
+
+
+def test_the_prepared_text_is_read_as_it_stands(tmp_path):
+    """Neither decoded nor split by the settings that it was prepared by."""
+    (tmp_path / "names").write_bytes("größe a\tÖl\n".encode("latin-1") * 9)
+    settings = {"encoding": "latin-1", "tokenizer": "tabs", "lowercase": True}
+    task = real_task("gensim", tmp_path / "names", tmp_path, **settings)
+    corpus = load_corpus(task.config, tmp_path / "corpus")
+    assert corpus.vocabulary.words == ("größe_a", "öl")
+    assert corpus.raw_words == task.text.words == 18
 
 
 def test_this_library_is_run_by_its_own_command(source, tmp_path, monkeypatch):

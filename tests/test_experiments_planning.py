@@ -1,6 +1,7 @@
 """The plan that is printed: sizes from a sample, what is free, what is refused."""
 
 import gzip
+import os
 import resource
 from types import SimpleNamespace
 
@@ -38,8 +39,11 @@ def test_a_sample_foretells_the_text_and_its_encoded_form_says_it(text, tmp_path
     config = Config(corpus=str(text))
     corpus = load_corpus(config.corpus, tmp_path / "corpus")
     V, T = len(corpus.vocabulary), len(corpus.tokens)
-    for name in text, packed:
-        about = size_of(Config(corpus=str(name)), tmp_path / "none", 80_000)
+    wide = tmp_path / "wide.txt.gz"
+    wide.write_bytes(gzip.compress(text.read_text().encode("utf-16")))
+    for name, codec in (text, "utf-8"), (packed, "utf-8"), (wide, "utf-16"):
+        asked = Config(corpus=str(name), encoding=codec)
+        about = size_of(asked, tmp_path / "none", 80_000)
         # The sample is less than half of the text, so that a vocabulary as long as
         # the sample's, or one that grows as the text does, is further off.
         np.testing.assert_allclose(about.raw_words, 100_000, rtol=0.02)
@@ -109,6 +113,23 @@ def give(monkeypatch, device, host, disk):
     names = "device_memory", "host_memory", "free_disk"
     for name, value in zip(names, (device, host, disk), strict=True):
         monkeypatch.setattr(room, name, lambda *_, value=value: value)
+
+
+def test_what_is_no_text_is_told_before_it_is_foreseen(tmp_path, capsys):
+    def foresee(content: bytes):
+        (tmp_path / "text").write_bytes(content)
+        return size_of(Config(corpus=str(tmp_path / "text")), tmp_path / "none")
+
+    with pytest.raises(InputError, match="text is a PDF document"):
+        foresee(b"%PDF-1.7")
+    with pytest.raises(InputError, match="text is no utf-8 text"):
+        foresee("река ".encode("koi8-r") * 100)
+    foresee(b'{"a": 1}\n' * 99)
+    assert "warning: most lines of" in capsys.readouterr().err
+    os.mkfifo(tmp_path / "pipe")
+    for source in "-", str(tmp_path / "pipe"):
+        with pytest.raises(InputError, match="cannot read ahead on standard input or"):
+            size_of(Config(corpus=source), tmp_path / "none")
 
 
 def test_generations_are_foretold(text, tmp_path, monkeypatch):

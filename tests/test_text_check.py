@@ -37,7 +37,7 @@ def test_a_file_that_cannot_be_read_is_named(odd):
     bad = ("bad.txt", [b"a " * 4_990, "é".encode() * 10 + odd * (FEW + 1), b"a"])
     want = (
         "^bad.txt is no utf-8 text: of its first 10,091 characters, 101 .1.0%. are "
-        "NULs or cannot be decoded, first number 9,991; give its encoding"
+        "NULs or cannot be decoded, the first number 9,991; give its encoding"
     )
     for files in ([bad], [good, bad], [bad, good], [good, bad, good]):
         with pytest.raises(InputError, match=want):

@@ -10,6 +10,7 @@ from experiments.ablating import statistics
 from experiments.ablating import summary as ablation_summary
 from experiments.benchmarking import tables as benchmark_tables
 from experiments.faulting import report as faults_report
+from experiments.laboratory import text as laboratory_text
 from experiments.profiling import tables as profile_tables
 from experiments.report import neighbour_table
 from experiments.spreading import report as spreading_report
@@ -178,17 +179,19 @@ def gradient(runs: list[dict]) -> str:
 def mutants(runs: list[dict]) -> str:
     """Which wrong derivation is caught by what, and how large its error is."""
     (run,) = runs
-    rows = ["| mutant | what is wrong | caught by | error, bound |", "| --- " * 4 + "|"]
+    heads = "mutant", "what is wrong", "outcome", "caught by", "error, bound"
+    rows = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for one in run["mutants"]:
-        clearest = one["clearest"]
         by = ", ".join(name.removesuffix(" keep") for name in one["caught_by"])
-        rows.append(
-            f"| {one['mutant']} | {one['about']} | {by} | "
-            f"{clearest['error']:.1e}, {clearest['bound']:.0e} "
-            f"({clearest['quantity'].removesuffix(' keep')}) |"
-        )
-    caught = sum(bool(one["caught_by"]) for one in run["mutants"])
-    return "\n".join(rows) + f"\n\n{caught} of {len(run['mutants'])} caught."
+        error = ""
+        if clearest := one["clearest"]:
+            error = (
+                f"{clearest['error']:.1e}, {clearest['bound']:.0e} "
+                f"({clearest['quantity'].removesuffix(' keep')})"
+            )
+        cells = one["mutant"], one["about"], one["outcome"], by, error
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + f"\n\n{laboratory_text.count(run['mutants'])}"
 
 
 def walkthrough(runs: list[dict]) -> str:

@@ -68,6 +68,24 @@ def test_variants_are_means_over_seeds(record):
     ]
 
 
+def test_the_mutants_table_tells_caught_missed_and_crashed_apart():
+    clearest = {"error": 0.5, "bound": 1e-14, "quantity": "pair keep"}
+    caught = {"outcome": "caught", "caught_by": ["pair keep"], "clearest": clearest}
+    missed = {"outcome": "missed", "caught_by": [], "clearest": None}
+    crashed = missed | {"outcome": "crashed", "crashes": ["pair: KeyError: 'x'"]}
+    found = [
+        {"mutant": name, "about": "why"} | one
+        for name, one in {"a": caught, "b": missed, "c": crashed}.items()
+    ]
+    assert passages.mutants([{"mutants": found}]).splitlines()[2:] == [
+        "| a | why | caught | pair | 5.0e-01, 1e-14 (pair) |",
+        "| b | why | missed |  |  |",
+        "| c | why | crashed |  |  |",
+        "",
+        "1 of 3 mutants caught, 1 missed, 1 crashed.",
+    ]
+
+
 def test_the_page_and_the_check_say_when_code_has_changed(record, tmp_path, capsys):
     page = "<!-- from results: quality -->\n<!-- end -->"
     check = SimpleNamespace(check=True)

@@ -655,7 +655,7 @@ BAD_FLAGS = {
     "--seed=1": "Unknown command line flag 'seed'",
     "--workdir=source.txt": "cannot write to the work folder",
     "--corpus=missing.txt": "missing.txt",
-    "--min_count=9999": "give a lower min_count",
+    "--min_count=9999": "give a lower --min_count",
 }
 
 

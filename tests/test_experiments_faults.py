@@ -497,6 +497,8 @@ def test_a_checkpoint_costs_what_it_adds():
     (verdict,) = verdicts.of_cost(result | {"share_by_default": 0.021})
     assert not verdict.holds
     assert "A checkpoint of 5 MB costs 0.20 s." in report.cost(result)
+    with pytest.raises(InputError, match="of 14.0 s writes no checkpoint on its way"):
+        cost.summarise([one | {"checkpoints": 1} for one in records])
 
 
 LANGUAGES = (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.faulting.child import Training, read_metrics
+from sgns_jax.types import InputError
 
 TURNS = 3
 DEFAULT_SECONDS = 60.0  #: between checkpoints, of experiments.train
@@ -51,7 +52,11 @@ def compare(flags: list[str], folder: Path, tell: Callable[[str], None]) -> list
 
 
 def summarise(records: list[dict]) -> dict:
-    """Seconds that one checkpoint adds, and what that is of the default's interval."""
+    """Seconds that one checkpoint adds, and what that is of the default's interval.
+
+    Raises:
+      InputError: the trainings were too short for one more.
+    """
     seconds, checkpoints = (
         {
             way: statistics.median(one[name] for one in records if one["way"] == way)
@@ -60,6 +65,11 @@ def summarise(records: list[dict]) -> dict:
         for name in ("train_seconds", "checkpoints")
     )
     more = checkpoints["often"] - checkpoints["never"]
+    if more <= 0:
+        raise InputError(
+            f"a training of {seconds['often']:.1f} s writes no checkpoint on its way, "
+            "one a second; give a larger --corpus or more --epochs"
+        )
     cost = (seconds["often"] - seconds["never"]) / more
     return {
         "median_seconds": seconds,

@@ -70,7 +70,7 @@ def random_vectors(config, corpus):
     return Params(*jnp.asarray(np.random.default_rng(1).normal(size=shape), np.float32))
 
 
-def run(folder, *arguments):
+def run(folder, *arguments, train=random_vectors):
     """The command in this process: (exit status, standard output, error).
 
     Few settings, and vectors that are not trained: each would be compiled for.
@@ -88,7 +88,7 @@ def run(folder, *arguments):
         patch.setattr(sys, "argv", command)
         patch.setattr(curves, "CURVES", CURVES)
         patch.setattr(curves, "KINDS", KINDS)
-        patch.setattr(estimator, "train", random_vectors)
+        patch.setattr(estimator, "train", train)
         estimator.SCRIPT.run(estimator.main)
     return stop.value.code or 0, out.getvalue(), err.getvalue()
 
@@ -111,7 +111,7 @@ def broken(monkeypatch):
 
 
 def test_all_checks_hold_and_everything_is_there(folder):
-    status, out, _ = run(folder)
+    status, out, _ = run(folder, train=estimator.train)
     assert status == 0 and "All checks hold" in out
     assert "FAILS" not in out
     lines = [line for line in out.splitlines() if not line.startswith("Picture")]

@@ -140,13 +140,19 @@ def make_plan(
 def _refuse(config: Config, vocabulary_size: int, plan: Plan) -> None:
     of = f"V = {vocabulary_size:,} words, D = {config.dim:,} and {config.optimizer}"
     fewer = ", fewer --replicas" if config.replicas > 1 else ""
+    what, lower = of, "--dim or --max_vocabulary"
+    if 2 * plan.device.read > plan.device.least:
+        B, C, W = config.blocks_per_step, config.block_size, config.window
+        noise = "noise_words" if config.negatives_mode == "shared" else "negatives"
+        what = f"steps of {B:,} x {C:,} centres, W = {W:,} and "
+        what += f"{noise} {getattr(config, noise):,}"
+        lower = f"--dim, --blocks_per_step, --block_size, --window or --{noise}"
 
     def refuse_memory(least: int, where: str, free: int | None, more: str) -> None:
         if free is not None and least > free:
             raise InputError(
-                f"{of} need at least {_bytes(least)} of memory {where}; "
-                f"{_bytes(free)} are free: give a lower --dim or --max_vocabulary"
-                f"{fewer}, or {more}"
+                f"{what} need at least {_bytes(least)} of memory {where}; "
+                f"{_bytes(free)} are free: give a lower {lower}{fewer}, or {more}"
             )
 
     more = "devices with more"

@@ -37,6 +37,7 @@ class DeviceBytes(NamedTuple):
     optimizer: int
     start: int  #: beside both, while the first vectors are drawn
     training: int  #: beside both, while a round is trained
+    read: int  #: of ``training``, the rows that a step reads, and their scores
     least: int  #: of all that no compiler can do without
 
     @property
@@ -77,6 +78,7 @@ def device_bytes(
         optimizer,
         start=_DRAWING_ARRAYS * tables // 2,  # one table at a time
         training=held + copies + working,
+        read=read,
         least=state + held + before + read,
     )
 

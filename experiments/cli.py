@@ -55,6 +55,11 @@ _DEFINE = {
 _PATHS = ("corpus",)  #: settings of ``Config`` that may be paths
 
 
+#: No count, size or time of a script's own is larger; its bytes or nanoseconds are
+#: then finite as floats.
+_LARGEST = 1e18
+
+
 class Flag(NamedTuple):
     """A line of the help page."""
 
@@ -148,6 +153,15 @@ class Script:
                 f"got {rest[0]!r}, which is no flag; flags are written --name=value, "
                 "see --help"
             )
+        settings = Config.__dataclass_fields__  # which check themselves
+        for flag in self.flags:
+            value = values[flag.name].value
+            is_number = flag.kind in (int, float) and flag.name not in settings
+            if is_number and not abs(value) <= _LARGEST:  # so written, NaN breaks it
+                raise InputError(
+                    f"{flag.name} must be {flag.needs}, at most {_LARGEST:g} in size, "
+                    f"got {value}"
+                )
         return values
 
     def help_page(self) -> str:

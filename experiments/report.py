@@ -47,6 +47,10 @@ def check_run_flags(flags) -> None:
         raise InputError(
             f"checkpoint_seconds must be a number > 0, got {flags.checkpoint_seconds}"
         )
+    if flags.device_memory < 0:
+        raise InputError(
+            f"device_memory must be a number >= 0, got {flags.device_memory}"
+        )
     if flags.on_nonfinite not in ("stop", "halve"):
         raise InputError(
             f"on_nonfinite must be stop or halve, got {flags.on_nonfinite!r}"

@@ -7,6 +7,7 @@ is described once.
 import codecs
 import dataclasses
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ class Setting:
     meaning: str  #: what it does, where the value comes from
     needs: str  #: the range, in words
     holds: Callable[[Any], bool]  #: is the value in the range?
+    ends: tuple = ()  #: of a number: the lowest and the highest value
 
 
 class OptimizerDefaults(NamedTuple):
@@ -67,8 +69,8 @@ def backend_here() -> str:
     return name if name in BACKENDS else "gpu"
 
 
-def _setting(group, default, meaning, needs, holds):
-    metadata = {"setting": Setting(group, meaning, needs, holds)}
+def _setting(group, default, meaning, needs, holds, ends=()):
+    metadata = {"setting": Setting(group, meaning, needs, holds, ends)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -76,15 +78,16 @@ def _whole(group, default, meaning, low, high=2**31 - 1):
     def holds(value):
         return type(value) is int and low <= value <= high
 
-    needs = f"a whole number >= {low}" if high == 2**31 - 1 else f"{low} to {high}"
-    return _setting(group, default, meaning, needs, holds)
+    needs = f"a whole number from {low} to {high}"
+    return _setting(group, default, meaning, needs, holds, (low, high))
 
 
-def _number(group, default, meaning, needs, holds):
-    def finite_and_holds(value):
-        return type(value) in (int, float) and math.isfinite(value) and holds(value)
+def _number(group, default, meaning, low, high=sys.float_info.max, needs=None):
+    def holds(value):
+        return type(value) in (int, float) and low <= value <= high
 
-    return _setting(group, default, meaning, needs, finite_and_holds)
+    needs = needs or f"a number from {low:g} to {high:g}"
+    return _setting(group, default, meaning, needs, holds, (low, high))
 
 
 def _choice(group, default, meaning, *choices):
@@ -163,7 +166,12 @@ class Config:
     # Model
     dim: int = _whole("Model", 100, "D, the dimension of a vector.", 1)
     window: int = _whole(
-        "Model", 5, "W, the largest half-window, in kept words to either side.", 1
+        "Model",
+        5,
+        "W, the largest half-window, in kept words to either side. One that no "
+        "sentence fills costs what the longest sentence does.",
+        1,
+        2**30,
     )
     dynamic_window: bool = _switch(
         "Model",
@@ -182,8 +190,8 @@ class Config:
         0.75,
         "The exponent a of the noise, P(w) ~ count(w)^a: 1 unigram, 0 uniform, below "
         "0 prefers rare words (Mikolov 2013: 0.75).",
-        "any finite number",
-        lambda value: True,
+        -sys.float_info.max,
+        needs="any finite number",
     )
     collisions: str = _choice(
         "Model",
@@ -206,8 +214,8 @@ class Config:
         1e-4,
         "t: words more frequent than t are thinned out; 0 keeps every word "
         "(Mikolov 2013: 1e-5 to 1e-3).",
-        "a number >= 0",
-        lambda value: value >= 0,
+        0,
+        needs="a number >= 0",
     )
     subsample_rule: str = _choice(
         "Model",
@@ -234,8 +242,8 @@ class Config:
         0.15,
         "Adagrad's steps on a row fall as 1/n^power with the n gradients that the row "
         "has had; Adagrad's own is 0.5.",
-        "a number from 0 to 1",
-        lambda value: 0 <= value <= 1,
+        0,
+        1,
     )
     learning_rate: float | None = _number(
         "Training",
@@ -243,8 +251,8 @@ class Config:
         "The learning rate at the start; default "
         + ", ".join(f"{d.learning_rate:g} for {o}" for o, d in OPTIMIZERS.items())
         + ".",
-        "a number > 0",
-        lambda value: value > 0,
+        1e-37,  # float32 has neither smaller nor larger ones
+        1e38,
     )
     schedule: str = _choice(
         "Training",
@@ -281,7 +289,7 @@ class Config:
         *BACKENDS,
     )
     block_size: int = _whole(
-        "Batching", 16, "C, centres of a block: they share noise words.", 1
+        "Batching", 16, "C, centres of a block: they share noise words.", 1, 2**30
     )
     noise_words: int = _whole(
         "Batching", 32, "N, noise words a block shares; more are better, slower.", 1
@@ -293,6 +301,7 @@ class Config:
         + ", ".join(f"{d.tokens_per_step} tokens on a {b}" for b, d in BACKENDS.items())
         + f", {OPTIMIZERS['sgd'].tokens_per_step} with sgd.",
         1,
+        2**30,
     )
     product_dtype: str = _choice(
         "Batching",
@@ -348,6 +357,11 @@ class Config:
                 f"sync_every = {self.sync_every} merges replicas, and there is one "
                 "model; give replicas, one for each device that trains by itself, or "
                 "sync_every = 0"
+            )
+        if (tokens := self.blocks_per_step * self.block_size) > 2**30:
+            raise InputError(
+                f"blocks_per_step x block_size must be at most {2**30}, as many tokens "
+                f"as a segment may have, got {tokens}; give a lower blocks_per_step"
             )
 
 

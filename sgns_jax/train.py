@@ -96,7 +96,7 @@ def num_rounds(config: Config, num_tokens: int, vocabulary_size: int) -> int:
     if most > MOST:
         raise InputError(
             f"epochs = {config.epochs:,} take up to {most:,} steps or segments, and "
-            f"{MOST:,} can be counted; give fewer epochs"
+            f"{MOST:,} can be counted; give fewer epochs or replicas"
         )
     return rounds
 

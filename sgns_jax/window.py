@@ -49,7 +49,7 @@ def keep_probability(counts: Array, threshold: float, rule: SubsampleRule) -> Ar
         raise ValueError(f"rule must be 'word2vec' or 'paper', got {rule!r}")
     # On the host, in float64: every device then keeps the same tokens.
     counts = np.asarray(counts, np.float64)
-    ratio = threshold * counts.sum() / np.maximum(counts, 1)
+    ratio = min(threshold, 1) * counts.sum() / np.maximum(counts, 1)  # 1 keeps all
     keep = np.sqrt(ratio) + (ratio if rule == "word2vec" else 0)
     keep = np.minimum(keep, 1) if threshold > 0 else np.ones_like(keep)
     return jnp.asarray(keep, jnp.float32)

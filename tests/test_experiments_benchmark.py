@@ -651,7 +651,7 @@ BAD_FLAGS = {
     "--curve_epochs=-1": "curve_epochs must be whole numbers >= 1",
     "--eval_dir=.": ".: needs lines of word, word and number",
     "--eval_dir=eval": "eval_dir eval lacks men3000",
-    "--dim=0": "dim must be a whole number >= 1, got 0",
+    "--dim=0": "dim must be a whole number from 1 to 2147483647, got 0",
     "--seed=1": "Unknown command line flag 'seed'",
     "--workdir=source.txt": "cannot write to the work folder",
     "--corpus=missing.txt": "missing.txt",

@@ -327,7 +327,10 @@ def test_a_check_of_nan_fails_and_says_so():
     [
         ("--draws=99", "draws must be a whole number >= 100, got 99"),
         ("--texts=0", "texts must be a whole number >= 100, got 0"),
-        ("--negatives=0", "negatives must be a whole number >= 1, got 0"),
+        (
+            "--negatives=0",
+            "negatives must be a whole number from 1 to 2147483647, got 0",
+        ),
         ("--corpus=missing.txt", "missing.txt"),
     ],
 )

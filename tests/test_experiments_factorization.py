@@ -294,10 +294,10 @@ def test_help_is_a_page(run):
 BAD_FLAGS = {
     "--dim=4": "dim must be at least the vocabulary size 5, got 4",
     "--dim=-1": "dim must be at least the vocabulary size 5, got -1",
-    "--window=0": "window must be a whole number >= 1, got 0",
-    "--seed=-1": "seed must be a whole number >= 0, got -1",
+    "--window=0": "window must be a whole number from 1 to 1073741824, got 0",
+    "--seed=-1": "seed must be a whole number from 0 to 2147483647, got -1",
     "--iterations=1": "iterations must be >= 2, got 1",
-    "--negatives=1,0": "negatives must be a whole number >= 1, got 0",
+    "--negatives=1,0": "negatives must be a whole number from 1 to 2147483647, got 0",
     "--negatives=1;5": "noise_exponents and negatives must be numbers, commas between",
     "--noise_exponents=1,x": "could not convert string to float: 'x'",
     "--noise_exponents=nan": "noise_exponent must be any finite number, got nan",

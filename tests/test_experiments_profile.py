@@ -263,7 +263,7 @@ def test_the_whole_command(run):
 BAD_FLAGS = {
     "--vocabulary=1": "vocabulary must be a whole number >= 2, got 1",
     "--repetitions=0": "repetitions must be a whole number >= 1, got 0",
-    "--dim=0": "dim must be a whole number >= 1, got 0",
+    "--dim=0": "dim must be a whole number from 1 to 2147483647, got 0",
     "--subsample=1e-30": "subsample = 1e-30 leaves no word of the segment",
     "--corpus=text8": "Unknown command line flag 'corpus'",
     "--workdir=file": "cannot write to the work folder file",

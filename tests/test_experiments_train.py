@@ -235,10 +235,10 @@ def test_help_is_a_page(run):
 
 GOOD = ["--dim=8", "--min_count=1"]
 BAD_FLAGS = {
-    "--dim=0": "dim must be a whole number >= 1, got 0",
-    "--negatives=0": "negatives must be a whole number >= 1, got 0",
-    "--window=-2": "window must be a whole number >= 1, got -2",
-    "--learning_rate=nan": "learning_rate must be a number > 0, got nan",
+    "--dim=0": "dim must be a whole number from 1 to 2147483647, got 0",
+    "--negatives=0": "negatives must be a whole number from 1 to 2147483647, got 0",
+    "--window=-2": "window must be a whole number from 1 to 1073741824, got -2",
+    "--learning_rate=nan": "learning_rate must be a number from 1e-37 to 1e+38",
     "--optimizer=lion": r"optimizer must be adagrad | adam | sgd, got 'lion'",
     "--dim=many": "flag --dim=many",
     "--dmi=8": "Unknown command line flag 'dmi'",

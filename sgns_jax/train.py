@@ -190,7 +190,7 @@ class Trainer(NamedTuple):
     run: replicas.Round  #: compiled; it takes the state's memory for the next's
     model: Model
     segments: jax.ShapeDtypeStruct  #: of a round, and where they go
-    rounds: int  #: after so many training ends
+    rounds: int | None = None  #: training ends after so many; None: after all epochs
 
 
 @pinned()
@@ -235,8 +235,7 @@ def make_trainer(
     )
     compiled = jitted.lower(state, model, segments, count).compile()
     schedule = make_schedule(config.schedule, config.learning_rate, model.num_steps)
-    rounds = config.epochs * num_rounds(config, num_tokens, len(counts))
-    return Trainer(state, schedule, compiled, model, segments, rounds)
+    return Trainer(state, schedule, compiled, model, segments)
 
 
 def at_rate(config: Config, trainer: Trainer, learning_rate: Array) -> Trainer:
@@ -260,7 +259,8 @@ def fit(
     takes the state's memory: save it or read it before asking.
 
     Args:
-      config, trainer: as given to and returned by :func:`make_trainer`.
+      config, trainer: as given to and returned by :func:`make_trainer`, or by
+        ``grid.load``.
       tokens: (T,) int32 word ids with ``SENTENCE_END`` between sentences; may be a
         memory map, of which one round is read at a time.
       rounds_done: where to go on, with the state of that moment in ``trainer``.
@@ -277,8 +277,9 @@ def fit(
     V = trainer.model.sampling.keep_V.shape[-1]
     size = segment_size(config, len(tokens), V)
     per_epoch = num_rounds(config, len(tokens), V)
+    rounds = trainer.rounds or config.epochs * per_epoch
     is_grid, before = trainer.model.learning_rate.ndim > 0, None
-    for done in range(rounds_done, trainer.rounds):
+    for done in range(rounds_done, rounds):
         start = done % per_epoch * config.replicas * size
         round_RT = hand_over(config, V, tokens, start, size, segments)
         number = np.int32(done * config.replicas)
@@ -286,10 +287,10 @@ def fit(
         yield done + 1, state, metrics
         # The device has this round to do while the metrics of the one before are read.
         if before and not is_grid:
-            _check_finite(done, trainer.rounds, before)
+            _check_finite(done, rounds, before)
         before = metrics
     if before and not is_grid:
-        _check_finite(trainer.rounds, trainer.rounds, before)
+        _check_finite(rounds, rounds, before)
 
 
 def _check_finite(done: int, rounds: int, metrics: SegmentMetrics) -> None:

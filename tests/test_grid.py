@@ -41,14 +41,13 @@ def alone(configs):
         lambda s, model, *segment: train.model_parts(shape, model).run(s, *segment)
     )
     size = train.segment_size(BASE, len(tokens), V)
-    rounds = train.num_rounds(BASE, len(tokens), V)
     place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     for config in configs:
         model = train.make_model(config, counts, len(tokens))
         trainer = train.Trainer(
             train.init_state(config, V, model.keys.init), None,
             lambda state, model, segments, n: run(state, model, segments[0], n), model,
-            jax.ShapeDtypeStruct((1, size), np.int32, sharding=place), rounds,
+            jax.ShapeDtypeStruct((1, size), np.int32, sharding=place),
         )  # fmt: skip
         *_, (_, state, metrics) = train.fit(BASE, trainer, tokens)
         yield jax.tree.map(np.asarray, (state, metrics))

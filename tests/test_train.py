@@ -198,7 +198,7 @@ def test_fit_hands_over_all_tokens_in_every_epoch_and_counts_on(replicas, segmen
     place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     shape = jax.ShapeDtypeStruct((replicas, size + 3), np.int32, sharding=place)
     rounds = segments // replicas
-    trainer = train.Trainer(None, None, run, model, shape, 2 * rounds)
+    trainer = train.Trainer(None, None, run, model, shape)
     done = [done for done, *_ in train.fit(config, trainer, tokens)]
     assert done == list(range(1, 2 * rounds + 1))
     assert [number for number, _ in handed] == list(range(0, 2 * segments, replicas))
@@ -401,7 +401,7 @@ def test_training_that_leaves_the_numbers_is_ended(replicas, bad, unoptimized):
     if replicas == 1:
         config = dataclasses.replace(config, segment_tokens=800)
     trainer = train.make_trainer(config, counts, len(tokens))
-    run, rounds = trainer.run, trainer.rounds
+    run, rounds = trainer.run, train.num_rounds(config, len(tokens), V)
     bad = min(bad, rounds)
     handed = []
 

@@ -16,13 +16,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 _PROJECT = re.compile(r"(experiments|sgns_jax)(\.\w+)*")
 
-# Modules of experiments on which no number rests, by the last word of their names:
-# flags and help, the work folder, processes and signals, what refuses a run before it
-# starts (any mesh that it chooses gives the numbers of one device), and pictures and
-# tables, which are made from results.
+# Modules and packages of experiments on which no number rests, by the last word of
+# their names: flags and help, the work folder, processes and signals, what refuses a
+# run before it starts (any mesh that it chooses gives the numbers of one device), and
+# pictures and tables, which are made from results.
 _SHELL = set(
-    "cli drawing joining page picture pictures planning plots processes provenance "
-    "sources stopping tables workdir".split()
+    "cli drawing foreseeing joining page picture pictures planning plots processes "
+    "provenance sources stopping tables workdir".split()
 )
 
 
@@ -51,7 +51,9 @@ def changed(run: dict, root: Path = ROOT) -> list[str]:
 def _file(module: str, root: Path) -> Path | None:
     """The file of a module; None for the shell, and for packages, which only import."""
     path = root / (module.replace(".", "/") + ".py")
-    is_shell = module.startswith("experiments.") and path.stem.split("_")[-1] in _SHELL
+    package, *names = module.split(".")
+    last_words = {name.split("_")[-1] for name in names}
+    is_shell = package == "experiments" and last_words & _SHELL
     return path if path.is_file() and not is_shell else None
 
 

@@ -9,6 +9,7 @@ from experiments import sources
 FILES = {
     "experiments/study.py": """
         from experiments import cli, study_plots, workdir
+        from experiments.foreseeing import text
         from experiments.measuring import plan
         def main():
             from sgns_jax import loss
@@ -19,6 +20,7 @@ FILES = {
     "experiments/child.py": "import sgns_jax.step as step",
     "experiments/other.py": "from sgns_jax import noise",
     "experiments/cli.py": "from sgns_jax import config",
+    "experiments/foreseeing/text.py": "from sgns_jax import config",
     "experiments/study_plots.py": "from sgns_jax import config",
     "experiments/workdir.py": "from sgns_jax import config",
     **{f"sgns_jax/{name}.py": name for name in "loss types step noise config".split()},

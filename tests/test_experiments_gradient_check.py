@@ -1,6 +1,8 @@
 """The gradient laboratory: answers are right, bounds bind, mutants are caught."""
 
 import json
+import os
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -425,6 +427,15 @@ def test_a_mutant_that_crashes_ends_with_3_and_a_line(run, monkeypatch):
     (line,) = [line for line in out.splitlines() if "CRASHED" in line]
     assert "in pair: KeyError: " in line and "'temperature', 1" in line
     assert f"({Path(__file__).name}:" in line and "in explode)" in line
+
+
+def test_a_process_ended_from_outside_is_no_crash_of_a_mutant():
+    with pytest.raises(InputError, match="ended from outside while screening"):
+        running._run(_end_process, ["now"], "screening")
+
+
+def _end_process(job):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_all_mutants_are_listed(run, tmp_path, monkeypatch):

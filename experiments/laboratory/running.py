@@ -10,6 +10,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from experiments.laboratory import examinations
 from experiments.laboratory.bounds import Comparison
 from experiments.laboratory.mutants import MUTANTS, applied
+from sgns_jax.types import InputError
 
 PROCESSES = 2
 _ROOT = Path(__file__).parents[2]
@@ -63,9 +65,19 @@ def trials(mutants: Iterable[str]) -> list[Trial]:
 
 
 def _run(do: Callable, jobs: Iterable, about: str) -> list:
-    """What each job comes to, in order; shows a bar."""
-    with _mapper() as each:
-        return list(tqdm(each(do, jobs), about, len(jobs), leave=False))
+    """What each job comes to, in order; shows a bar.
+
+    Raises:
+        InputError: a process was ended from outside, which says nothing of the library.
+    """
+    try:
+        with _mapper() as each:
+            return list(tqdm(each(do, jobs), about, len(jobs), leave=False))
+    except BrokenProcessPool:
+        raise InputError(
+            f"a process was ended from outside while {about}, as happens where memory "
+            "runs out; make room and give the same command again"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -22,9 +22,6 @@ def start_jax() -> str:
 
     Each core is a CPU device, for replicas to take one each. What the user has set in
     the environment stands.
-
-    Raises:
-      InputError: JAX has no such device.
     """
     # Orbax logs tracebacks of what it raises as well, and that becomes one line.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -37,8 +34,6 @@ def start_jax() -> str:
         folder = cache_folder() / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    if trouble := why_not_started():
-        raise InputError(trouble)
     return backend_here()
 
 
@@ -50,7 +45,10 @@ def _counted_by_user() -> str:
 
 
 def why_not_started() -> str | None:
-    """A line on why JAX cannot start here; None where it can, or has."""
+    """A line on why JAX cannot start here; None where it can, or has.
+
+    ``cli.Script.run`` asks after an error that nothing else explains.
+    """
     try:
         jax.default_backend()
     except (RuntimeError, AssertionError) as error:

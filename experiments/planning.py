@@ -27,7 +27,7 @@ from sgns_jax.plan import (
     host_bytes,
 )
 from sgns_jax.sharding import MeshShape, axis_sizes, check_columns
-from sgns_jax.train import segment_size
+from sgns_jax.train import narrowed, segment_size
 from sgns_jax.types import InputError
 
 
@@ -71,6 +71,7 @@ def show(
       InputError: it cannot fit.
     """
     size = size_of(config, workdir / "corpus")
+    config = narrowed(config, size.longest_sentence)
     plan = make_plan(config, size, workdir, keep_checkpoints, asked)
     print(table(config, size, plan))
     _refuse(config, size.vocabulary, plan)

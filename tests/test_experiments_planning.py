@@ -1,5 +1,6 @@
 """The plan that is printed: sizes from a sample, what is free, what is refused."""
 
+import dataclasses
 import gzip
 import os
 import resource
@@ -50,17 +51,31 @@ def test_a_sample_foretells_the_text_and_its_encoded_form_says_it(text, tmp_path
         np.testing.assert_allclose(about.tokens, T, rtol=0.02)
         np.testing.assert_allclose(about.vocabulary, V, rtol=0.1)
         assert about.tokens_to_read > about.tokens and "about" in about.known
+        assert about.longest_sentence == 20
     whole = size_of(config, tmp_path / "none")
     assert (whole.vocabulary, whole.raw_words) == (V, 100_000)
     assert "the first" in about.known and "by all of its" in whole.known
     exact = size_of(config, tmp_path / "corpus")
     assert (exact.tokens, exact.vocabulary, exact.raw_words) == (T, V, 100_000)
+    assert exact.longest_sentence == corpus.longest_sentence <= 20
     assert exact.tokens_to_read == exact.distinct_words == exact.reading_seconds == 0
     np.testing.assert_allclose(exact.kept, whole.kept, rtol=0.01)
     other = Config(corpus=str(text), min_count=6)  # what is encoded is of another
     assert "about" in size_of(other, tmp_path / "corpus").known
     few = Config(corpus=str(text), max_vocabulary=7)
     assert size_of(few, tmp_path / "none").vocabulary == 7
+
+
+def test_a_sampled_line_goes_on_in_the_next_piece(tmp_path):
+    for name, lines in {"one": [40_000], "two": [3000, 30_000, 5]}.items():
+        text = "\n".join(" ".join(["a", "b"] * (n // 2)) for n in lines)
+        (tmp_path / name).write_text(text)
+        config = Config(corpus=str(tmp_path / name))
+        for sample in 10**6, 8000:  # pieces of a thousand bytes
+            longest = size_of(config, tmp_path / "none", sample).longest_sentence
+            assert longest == max(lines) or sample == 8000 and 2990 <= longest <= 4010
+        cut = dataclasses.replace(config, sentence_length=7)
+        assert size_of(cut, tmp_path / "none").longest_sentence == 7
 
 
 def test_what_cannot_be_sampled_is_refused_in_a_line(tmp_path):
@@ -203,6 +218,16 @@ def test_the_plan_fits_80_columns_and_says_so(text, tmp_path, monkeypatch, capsy
         planning.show(Config(corpus=str(text), backend="gpu"), tmp_path, 2)
     out = capsys.readouterr().out
     assert "100 kB free" in out and "not known, no recorded speed on a gpu" in out
+
+
+def test_the_plan_is_that_of_the_longest_sentence(text, tmp_path, monkeypatch, capsys):
+    give(monkeypatch, None, 30 * GB, 30 * GB)
+    shown = []
+    for window in 19, 2**30:
+        config = Config(corpus=str(text), dim=100, window=window)
+        planning.show(config, tmp_path / "run", 2)
+        shown.append(capsys.readouterr().out.split("Time")[0])
+    assert shown[0] == shown[1]
 
 
 def test_the_plan_says_what_a_mesh_sends(text, tmp_path, monkeypatch, capsys):

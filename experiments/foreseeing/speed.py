@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sgns_jax.config import Config
+from sgns_jax.step import reach
 from sgns_jax.types import InputError
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -48,7 +49,8 @@ def speed_of(config: Config, vocabulary_size: int, cores: int) -> Speed:
     curves, base = sweep["curves"], sweep["base"]
     (at_base,) = (row for row in curves["dim"] if row["value"] == base["dim"])
     rate = at_base["kept_words_per_second"]["median"]
-    sizes = {"dim": config.dim, "vocabulary": vocabulary_size, "window": config.window}
+    window = reach(config, config.segment_tokens)
+    sizes = {"dim": config.dim, "vocabulary": vocabulary_size, "window": window}
     for name, value in sizes.items():
         rate *= _ratio(name, curves[name], value)
     rate *= min(cores, config.replicas) / base["replicas"]

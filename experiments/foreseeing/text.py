@@ -43,6 +43,7 @@ class Size(NamedTuple):
     distinct_words: int = 0  #: that the reader has in memory at once
     spilled_words: int = 0  #: that it puts on disk, see ``sgns_jax.encoding``
     reading_seconds: float = 0.0  #: by what its beginning took on this machine
+    longest_sentence: int = 0  #: kept words; of a sample: words of its longest line
 
 
 def size_of(config: Config, encoded: Path, sample_bytes: int = SAMPLE_BYTES) -> Size:
@@ -64,9 +65,15 @@ def _as_encoded(config: Config, folder: Path) -> Size | None:
     corpus = find_corpus(config, folder)
     if corpus is None:
         return None
-    T, counts_V = len(corpus.tokens), corpus.vocabulary.counts
-    kept = expected_kept(config, counts_V) / corpus.raw_words
-    return Size(T, len(counts_V), corpus.raw_words, kept, "as it is encoded")
+    counts_V = corpus.vocabulary.counts
+    return Size(
+        tokens=len(corpus.tokens),
+        vocabulary=len(counts_V),
+        raw_words=corpus.raw_words,
+        kept=expected_kept(config, counts_V) / corpus.raw_words,
+        known="as it is encoded",
+        longest_sentence=corpus.longest_sentence,
+    )
 
 
 def _from_sample(config: Config, sample_bytes: int) -> Size:
@@ -91,6 +98,7 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
     check = TextCheck(source, config.encoding, _warn)
     how = {"encoding": config.encoding, "tokenizer": config.tokenizer}
     counts, lines, grown = Counter(), 0, [(0, 0, 0)]
+    longest = unfinished = 0  # words of a line
     began = time.perf_counter()
     pieces = open_source(source, -(-sample_bytes // _PIECES), **how)
     for piece in check.watch(source, pieces):
@@ -99,6 +107,9 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
         words, ids, *_ = tokens
         for word, n in zip(words, np.bincount(ids).tolist(), strict=False):
             counts[word] += n
+        lengths = _line_lengths(words, ids)
+        lengths[0] += unfinished
+        longest, unfinished = max(longest, int(lengths.max())), int(lengths[-1])
         lines += counts.pop(LINE_END)
         counts.pop("", None)  # no token
         read = grown[-1][0] + len(piece)
@@ -134,7 +145,15 @@ def _from_sample(config: Config, sample_bytes: int) -> Size:
         distinct_words=min(distinct, MAX_WORDS),
         spilled_words=round(generations * MAX_WORDS),
         reading_seconds=f * seconds,
+        longest_sentence=min(longest, config.sentence_length or longest),
     )
+
+
+def _line_lengths(words: list[str], ids: np.ndarray) -> np.ndarray:
+    """Words of each line of a piece; its first and last ones may go on outside."""
+    is_token = np.array([word != "" for word in words])
+    ends = np.append(ids[is_token[ids]] == 0, True)  # 0 is ``LINE_END``, see ``Tokens``
+    return np.diff(np.flatnonzero(ends), prepend=-1) - 1
 
 
 def _growth(grown: list[tuple[int, int, int]], column: int) -> float:

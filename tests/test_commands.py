@@ -292,6 +292,7 @@ def test_the_command_runs(
         pytest.importorskip(row.needs)
     shutil.copytree(things, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for processes that it starts
     monkeypatch.setitem(BUILT_IN, "pydoc", lambda *_: tmp_path / "pydoc.txt")
     if name in shorter:
         shorter[name]()

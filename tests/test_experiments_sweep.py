@@ -23,11 +23,12 @@ VOCABULARY = ["--sweeps=vocabulary", "--vocabulary=40,100", *TINY]
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(capsys, monkeypatch, tmp_path, unoptimized):
     """Runs the command in this process: (exit status, standard output, error)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plan, "BASE_VOCABULARY", 40)
     monkeypatch.setattr(plan, "COMMON_WORDS", 40)
+    monkeypatch.setattr(sweep, "training_memory", lambda: 10**12)  # of any machine
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["sweep", *arguments])

@@ -77,9 +77,9 @@ def kill_at(moment, process, work):
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
-    """60,000 words in some twenty rounds; vectors that take a moment to write."""
+    """20,000 words in some twenty rounds; vectors that take a moment to write."""
     path = tmp_path_factory.mktemp("text") / "text.txt"
-    rank = np.random.default_rng(0).zipf(1.2, (3000, 20)) % 1000
+    rank = np.random.default_rng(0).zipf(1.2, (1000, 20)) % 300
     path.write_text("\n".join(" ".join(f"w{i}" for i in line) for line in rank))
     text = [f"--corpus={path}", "--min_count=1", "--dim=200"]
     return [*text, "--epochs=5", "--segment_tokens=2000"]

@@ -26,6 +26,7 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
 from sgns_jax.vectors import WordVectors  # noqa: E402
+from tests import quick  # noqa: E402
 
 # A (V,) that meets a (V, 1) is a bug here, never a wish.
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -75,13 +76,9 @@ def jax_set_otherwise():
 
 
 @pytest.fixture
-def unoptimized():
-    """LLVM does little to what is compiled: half the time, and the program runs slower.
-
-    For tests that ask what reaches a program, or what its mean is over draws. Those
-    that compare its numbers to rounding take the compiler as users have it.
-    """
-    jax.config.update("jax_disable_most_optimizations", True)
+def unoptimized(monkeypatch):
+    """What is compiled is compiled in a fifth of the time, see ``quick``."""
+    quick.from_here_on(monkeypatch)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
 
@@ -90,7 +87,7 @@ def unoptimized():
 def eight_devices(tmp_path_factory) -> Path:
     """What ``on_eight_devices`` wrote, once for both workers.
 
-    LLVM does little there, for half the time: what devices exchange is settled before,
+    It is compiled quickly: what devices exchange is settled before code is written,
     and the bound on their numbers holds for any code.
     """
     own = tmp_path_factory.getbasetemp()
@@ -103,11 +100,8 @@ def eight_devices(tmp_path_factory) -> Path:
             subprocess.run(
                 [sys.executable, "-m", "tests.on_eight_devices", out],
                 env=os.environ
-                | {
-                    "JAX_NUM_CPU_DEVICES": "8",
-                    "PJRT_NPROC": "1",
-                    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-                },
+                | quick.ENVIRONMENT
+                | {"JAX_NUM_CPU_DEVICES": "8", "PJRT_NPROC": "1"},
                 cwd=Path(__file__).parent.parent,
                 check=True,
             )

@@ -38,12 +38,7 @@ CURVES = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compiler():
-    """Compiling takes nearly all of this file's time, and the programs run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("unoptimized")
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ GRID = ["--noise_exponents=0,0.75,1", "--negatives=1,5"]
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(capsys, monkeypatch, tmp_path, unoptimized):
     """Runs the command in this process: (exit status, standard output, error)."""
     monkeypatch.chdir(tmp_path)
     lines = [" ".join(WORDS[i] for i in sentence) for sentence in SENTENCES]

@@ -11,15 +11,20 @@ import pytest
 
 from experiments import joining
 from sgns_jax.types import InputError
-from tests.test_experiments_kills import sitting, start  # noqa: F401
-from tests.test_experiments_processes import folder, in_fork, launch  # noqa: F401
+from tests.test_experiments_kills import start  # noqa: F401
+from tests.test_experiments_processes import (  # noqa: F401
+    folder,
+    in_fork,
+    launch,
+    quick_sitting,
+)
 
 
 def told(variables, seconds, arguments, log):
     """What the command does where a launcher has set variables."""
     os.environ.update(variables)
     joining._START_SECONDS = seconds
-    sitting([*arguments, "--plan"], log)
+    quick_sitting([*arguments, "--plan"], log)
 
 
 def start_told(variables, arguments, log, seconds=100):

@@ -16,6 +16,7 @@ import pytest
 from experiments import joining, processes
 from sgns_jax.types import InputError
 from sgns_jax.vectors import WordVectors
+from tests import quick
 from tests.test_experiments_kills import sitting, start  # noqa: F401
 
 #: Short rounds, and enough of them to be interrupted in.
@@ -35,15 +36,21 @@ def in_fork(what, *arguments):
     return process
 
 
+def quick_sitting(arguments, log):
+    """The command; each process of a job compiles all of it."""
+    quick.from_here_on(pytest.MonkeyPatch())
+    sitting(arguments, log)
+
+
 def on_one_device(arguments, log):
     jax.config.update("jax_num_cpu_devices", 1)
-    sitting(arguments, log)
+    quick_sitting(arguments, log)
 
 
 def soon_missed(arguments, log):
     """JAX ends the others the sooner where they do not know that one is gone."""
     joining._HEARTBEAT_SECONDS = 10
-    sitting(arguments, log)
+    quick_sitting(arguments, log)
 
 
 class Job:
@@ -116,7 +123,8 @@ def launch(start, folder):  # noqa: F811
     for name, some in ("a", lines[:20]), ("b", lines[20:30]), ("c", lines[30:]):
         (text / name).write_text("\n".join(some))
     settings = SETTINGS | {"corpus": text}
-    return lambda name, count, mesh="", launcher=start, **more: Job(
+    quick = partial(in_fork, quick_sitting)
+    return lambda name, count, mesh="", launcher=quick, **more: Job(
         launcher, folder / name, count, settings | {"mesh": mesh} | more
     )
 

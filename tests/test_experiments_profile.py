@@ -26,14 +26,7 @@ FLAGS = [f"--{n}={SMALL[n]}" for n in SMALL.keys() & set(profile.SETTINGS)]
 FLAGS += ["--vocabulary=50"]
 
 
-@pytest.fixture(autouse=True)
-def quick_compilation():
-    """Optimising these programs takes longer than all else."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
+pytestmark = pytest.mark.usefixtures("unoptimized")
 CONFIGS = {
     "bfloat16": Config(**SMALL),
     "float32": Config(**SMALL, optimizer="sgd", product_dtype="float32"),
@@ -106,8 +99,9 @@ def test_a_loop_hands_on_what_a_part_makes():
     assert made == {"total": 1000 + 100 + 1 + 10 + 100, "last": 100}
 
 
-def test_no_part_leaves_its_loop():
+def test_no_part_leaves_its_loop(monkeypatch):
     """XLA would compute what never changes once, before the loop."""
+    monkeypatch.undo()  # as users have it
     jax.config.update("jax_disable_most_optimizations", False)
     config = CONFIGS["bfloat16"]
     optimizer, values, varying = first_step(config)

@@ -33,7 +33,7 @@ DEVICE = model.Device(Config(dim=128, replicas=1), 70_000, PARTS)
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(capsys, monkeypatch, tmp_path, unoptimized):
     """Runs the command in this process: (exit status, standard output, error)."""
     monkeypatch.chdir(tmp_path)
 
@@ -110,7 +110,7 @@ def test_links_take_their_time_and_faster_devices_wait_for_them():
 SIZES = {"dim": 4, "vocabulary": 100, "tokens": 20_000}
 
 
-def test_two_processes_are_measured():
+def test_two_processes_are_measured(unoptimized):
     assert measuring._run(Case("columns", 2, 2), SIZES) > 0
 
 
@@ -129,7 +129,7 @@ def test_words_are_those_of_what_is_trained(monkeypatch, capsys):
     assert seen == [Config(epochs=1, dim=4, replicas=1, segment_tokens=5000)]
 
 
-def test_a_process_that_ends_badly_is_named():
+def test_a_process_that_ends_badly_is_named(unoptimized):
     case = Case("columns", 2, 1)
     with pytest.raises(measuring.MeasurementFailed, match="columns.*D = 3 columns"):
         measuring._run(case, SIZES | {"dim": 3})
@@ -186,7 +186,7 @@ def test_settings_are_compared_seed_by_seed():
     assert alone["measures"]["men"]["standard_error"] is None
 
 
-def test_quality_is_that_of_the_vectors_and_of_the_last_epoch(tmp_path):
+def test_quality_is_that_of_the_vectors_and_of_the_last_epoch(tmp_path, unoptimized):
     tokens, counts = corpus()
     words = tuple(f"w{i}" for i in range(len(counts)))
     text = SimpleNamespace(

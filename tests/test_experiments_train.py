@@ -33,7 +33,7 @@ def text(tmp_path):
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(capsys, monkeypatch, tmp_path, unoptimized):
     """Runs the command in this process: (exit status, standard output, error)."""
     monkeypatch.chdir(tmp_path)
 
@@ -313,7 +313,7 @@ def test_a_diverging_run_says_so(run, text):
     assert "e+29, in v of '" in last
 
 
-def test_standard_input_from_a_shell(text, tmp_path):
+def test_standard_input_from_a_shell(text, tmp_path, unoptimized):
     command = [sys.executable, "-m", "experiments.train", "--corpus=-", *SMALL]
     run = subprocess.run(
         [*command, f"--workdir={tmp_path / 'w'}"], cwd=ROOT, env=os.environ,

@@ -5,11 +5,11 @@ command does around it. Those that compare its numbers to rounding take the comp
 users have it.
 """
 
-import functools
 import os
 
 import jax
 import pytest
+from jax._src import compiler
 
 #: XLA's older way to write a fusion's code. Should it be gone one day, drop this.
 _OLDER = {"xla_cpu_use_fusion_emitters": False}
@@ -22,10 +22,17 @@ ENVIRONMENT = {
 
 
 def from_here_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process, which has read its flags, and in those that it starts."""
+    """In this process, which has read its flags, and in those that it starts.
+
+    JAX takes such an option for one ``jit`` at a time; this is where all of them pass.
+    """
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    lowered = jax.stages.Lowered
-    quickly = functools.partialmethod(lowered.compile, compiler_options=_OLDER)
-    monkeypatch.setattr(lowered, "compile", quickly)
+    made = compiler.get_compile_options
+
+    def with_older(*given, env_options_overrides=None, **named):
+        options = _OLDER | (env_options_overrides or {})
+        return made(*given, env_options_overrides=options, **named)
+
+    monkeypatch.setattr(compiler, "get_compile_options", with_older)
     jax.config.update("jax_disable_most_optimizations", True)

@@ -14,7 +14,10 @@ from sgns_jax.types import InputError
 from tests import oracle
 
 COUNTS = np.array([1000, 300, 100, 30, 10, 5, 5, 1])
-counts_lists = st.lists(st.integers(0, 10**9), min_size=1, max_size=50).filter(any)
+#: Of some lengths: each is compiled for.
+counts_lists = st.sampled_from((1, 2, 3, 7, 20, 50)).flatmap(
+    lambda n: st.lists(st.integers(0, 10**9), min_size=n, max_size=n).filter(any)
+)
 exponents = st.floats(-3, 3)
 
 

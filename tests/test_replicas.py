@@ -123,7 +123,7 @@ def test_counts_add_up_and_the_rest_becomes_the_mean():
     jax.tree.map(np.testing.assert_array_equal, got.opt_state, want)
 
 
-def test_a_round_is_each_segment_alone_then_a_merge():
+def test_a_round_is_each_segment_alone_then_a_merge(unoptimized):
     tokens, counts = corpus()
     config = dataclasses.replace(CONFIG, replicas=2)
     trainer = train.make_trainer(config, counts, len(tokens))
@@ -188,7 +188,7 @@ def test_when_replicas_are_merged_matters_but_not_how_it_is_said(unoptimized):
 
 
 @pytest.mark.parametrize("sync_every", [0, 3])
-def test_replicas_may_take_turns_on_one_device(monkeypatch, sync_every):
+def test_replicas_may_take_turns_on_one_device(monkeypatch, sync_every, unoptimized):
     """The same numbers to rounding: another program adds up in another order."""
     config = dataclasses.replace(CONFIG, replicas=2, epochs=1, sync_every=sync_every)
     apart = fitted(config)[1]
@@ -203,7 +203,7 @@ def test_replicas_may_take_turns_on_one_device(monkeypatch, sync_every):
     )  # fmt: skip
 
 
-def test_replicas_draw_noise_of_their_own():
+def test_replicas_draw_noise_of_their_own(unoptimized):
     """At equal steps: what a step is given differs by the segment."""
     config = dataclasses.replace(CONFIG, replicas=2)
 

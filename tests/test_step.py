@@ -139,7 +139,7 @@ CLIPPED = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.3))
 
 
 @pytest.mark.parametrize("plain", [optax.adamw(0.1), CLIPPED])
-def test_any_dense_optax_optimizer_works(plain):
+def test_any_dense_optax_optimizer_works(plain, unoptimized):
     """Also one that moves rows without a gradient (adamw) or mixes rows (clipping)."""
     step = jax.jit(make_step(config_with(updates="dense"), plain))
     state, losses = random_state(plain), []
@@ -152,7 +152,7 @@ def test_any_dense_optax_optimizer_works(plain):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
 @pytest.mark.parametrize("mode", ["shared", "independent"])
-def test_a_step_without_pairs_changes_only_the_count(optimizer, mode):
+def test_a_step_without_pairs_changes_only_the_count(optimizer, mode, unoptimized):
     config = config_with(optimizer=optimizer, negatives_mode=mode)
     _, state, _ = one_step(config)  # so that Adam has momentum
     _, after, loss = one_step(config, segment(size=0), state)
@@ -161,7 +161,7 @@ def test_a_step_without_pairs_changes_only_the_count(optimizer, mode):
     assert after.step == state.step + 1
 
 
-def test_a_loss_that_is_not_measured_is_zero():
+def test_a_loss_that_is_not_measured_is_zero(unoptimized):
     optimizer = make_optimizer("sgd", lambda step: 0.1)
     step, state = jax.jit(make_step(CONFIG, optimizer)), random_state(optimizer)
     data = KEYS, make_sampling(CONFIG, COUNTS), segment(), STARTS
@@ -170,7 +170,7 @@ def test_a_loss_that_is_not_measured_is_zero():
     jax.tree.map(np.testing.assert_array_equal, after, same)
 
 
-def test_steps_draw_anew_and_repeat_exactly():
+def test_steps_draw_anew_and_repeat_exactly(unoptimized):
     sampling = make_sampling(CONFIG, COUNTS)
     draw = jax.jit(
         lambda step: sample_batch(CONFIG, step, KEYS, sampling, segment(), STARTS)
@@ -183,7 +183,7 @@ def test_steps_draw_anew_and_repeat_exactly():
 
 
 @pytest.mark.parametrize("mode", ["shared", "independent"])
-def test_a_block_draws_the_same_noise_whatever_its_companions(mode):
+def test_a_block_draws_the_same_noise_whatever_its_companions(mode, unoptimized):
     """So that devices may share blocks in any way."""
     config, sampling = config_with(negatives_mode=mode), make_sampling(CONFIG, COUNTS)
     draw = jax.jit(
@@ -205,7 +205,7 @@ def test_sampling_follows_the_settings():
     np.testing.assert_allclose(implied_distribution(sampling.noise), want, rtol=1e-8)
 
 
-def test_windows_and_noise_have_keys_of_their_own():
+def test_windows_and_noise_have_keys_of_their_own(unoptimized):
     keys = jnp.stack([jax.random.key_data(key) for key in KEYS])
     assert len(np.unique(np.asarray(keys), axis=0)) == len(KEYS)
     sampling, other = make_sampling(CONFIG, COUNTS), run_keys(1)

@@ -81,7 +81,7 @@ def mean_loss(metrics):
     return float((positive + negative) / pairs)
 
 
-def test_training_lowers_the_loss():
+def test_training_lowers_the_loss(unoptimized):
     tokens, counts = corpus()
     config = dataclasses.replace(CONFIG, epochs=8, subsample=0.0)
     trainer = train.make_trainer(config, counts, len(tokens))
@@ -169,7 +169,7 @@ def test_the_number_of_steps_is_near_the_expected_one(unoptimized):
     assert abs(int(state.step) - expected) < 0.15 * expected
 
 
-def test_schedule_and_start_are_those_of_the_config():
+def test_schedule_and_start_are_those_of_the_config(unoptimized):
     tokens, counts = corpus()
     trainer = train.make_trainer(CONFIG, counts, len(tokens))
     steps = train.expected_steps(CONFIG, counts, len(tokens))
@@ -306,7 +306,7 @@ def test_every_setting_is_among_those_tests():
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_going_on_from_a_round_gives_equal_bits(replicas):
+def test_going_on_from_a_round_gives_equal_bits(replicas, unoptimized):
     tokens, counts = corpus()
     config = dataclasses.replace(CONFIG, replicas=replicas)
     trainer = train.make_trainer(config, counts, len(tokens))
@@ -426,7 +426,7 @@ def test_training_that_leaves_the_numbers_is_ended(replicas, bad, unoptimized):
     assert seen == list(range(1, min(bad + 1, rounds) + 1))
 
 
-def test_the_old_state_is_donated():
+def test_the_old_state_is_donated(unoptimized):
     tokens, counts = corpus()
     trainer = train.make_trainer(CONFIG, counts, len(tokens))
     next(train.fit(CONFIG, trainer, tokens))
@@ -437,7 +437,7 @@ def test_the_old_state_is_donated():
     "text",
     ["one word", "two words", "word and rare ones"],
 )
-def test_default_settings_are_stable_on_repeats(text):
+def test_default_settings_are_stable_on_repeats(text, unoptimized):
     """A step may hold one word a thousand times; nothing may run away."""
     size = 30_000
     tokens = {
@@ -466,7 +466,7 @@ def test_ids_outside_the_vocabulary_are_refused(unoptimized):
 
 
 @pytest.mark.parametrize("size", [1, 2, 40])
-def test_tiny_corpora(size):
+def test_tiny_corpora(size, unoptimized):
     tokens = (np.arange(size) % 2).astype(np.int32)
     done, state, got = fitted(Config(epochs=1, dim=4), tokens, np.array([20, 20]))
     assert done == 1 and np.all(np.isfinite(got.loss.positive))

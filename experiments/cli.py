@@ -8,6 +8,7 @@ import dataclasses
 import io
 import os
 import re
+import signal
 import sys
 import textwrap
 import traceback
@@ -113,11 +114,21 @@ class Script:
         on the standard error and status 2; a fault of ours keeps its traceback. A
         signal to stop ends in a line, too, and the status that shells expect of it;
         what ends as another process of the job is gone has status 75, "try again".
-        What a terminal cannot show is written as escapes.
+        Where nobody reads the output any more (``| head``) it ends without a word, with
+        the status of SIGPIPE. What a terminal cannot show is written as escapes.
         """
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # a caller's may be another
                 stream.reconfigure(errors="backslashreplace")
+        try:
+            try:
+                self._run(main)
+            finally:  # at its end Python would print what this raises
+                print(end="", flush=True)
+        except OSError as error:
+            _end_unwritten(error)
+
+    def _run(self, main: Callable[[FlagValues], int | None]) -> None:
         if {"--help", "-h", "-help"} & set(sys.argv[1:]):
             print(self.help_page())
             sys.exit(0)
@@ -125,6 +136,8 @@ class Script:
         try:
             with processes.together(self._again):
                 sys.exit(main(self._parse()))
+        except BrokenPipeError:
+            raise
         except flags.Error as error:
             _end(f"error: {error}; see --help", 2)
         except (InputError, OSError, FloatingPointError) as error:
@@ -197,6 +210,19 @@ def _shown(default) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     return "…" if default is None else f"{default}"
+
+
+def _end_unwritten(error: OSError) -> None:
+    """Ends where the output cannot be written: its reader is gone, or a disk full."""
+    status = 128 + signal.SIGPIPE  # Python leaves that signal out
+    if not isinstance(error, BrokenPipeError):
+        print(f"error: cannot write the output: {error}", file=sys.stderr)
+        status = 2
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    # What they still hold is written as Python ends; one that was closed is None.
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        os.dup2(nowhere, stream.fileno())
+    processes.leave(status)
 
 
 def _end(message: str, status: int) -> None:

@@ -4,6 +4,7 @@ import ast
 import functools
 import importlib
 import io
+import os
 import re
 import sys
 from pathlib import Path
@@ -151,3 +152,47 @@ def test_a_terminal_that_cannot_show_a_word_is_shown_escapes(monkeypatch):
     terminal.flush()
     assert not stop.value.code
     assert terminal.buffer.getvalue() == rb"\u0434\u043e\u043c \u4e2d \u2026" + b"\n"
+
+
+@pytest.fixture
+def run_into(monkeypatch, tmp_path):
+    """Runs a script that prints its flags with other streams: (exit status, error)."""
+
+    def call(argument, **streams):
+        error = open(tmp_path / "error", "w", buffering=1)  # as Python's own is
+        streams.setdefault("stderr", error)
+        with error, monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["script", argument])
+            for name, stream in streams.items():
+                patch.setattr(sys, name, stream)
+            with pytest.raises(SystemExit) as stop:
+                cli.Script("About").run(print)
+        for stream in streams.values():
+            stream.close()  # which flushes it, as Python's end does
+        return stop.value.code, (tmp_path / "error").read_text()
+
+    return call
+
+
+@pytest.fixture
+def unread():
+    """A pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return open(writer, "w")
+
+
+@pytest.mark.parametrize("argument", ["--help", "--", "--wrong"])
+def test_a_script_ends_quietly_where_nobody_reads_on(run_into, unread, argument):
+    assert run_into(argument, stdout=unread, stderr=unread) == (141, "")
+
+
+def test_an_error_is_said_where_the_output_is_not_read(run_into, unread):
+    status, said = run_into("--wrong", stdout=unread)
+    assert status == 2 and "flag 'wrong'" in said
+
+
+def test_a_full_disk_under_the_output_is_said_in_a_line(run_into):
+    status, said = run_into("--help", stdout=open("/dev/full", "w"))
+    assert status == 2 and said.count("\n") == 1
+    assert "cannot write the output: [Errno 28]" in said

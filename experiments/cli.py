@@ -6,6 +6,7 @@ described once.
 
 import dataclasses
 import io
+import math
 import os
 import re
 import signal
@@ -171,10 +172,8 @@ class Script:
             value = values[flag.name].value
             is_number = flag.kind in (int, float) and flag.name not in settings
             if is_number and not abs(value) <= _LARGEST:  # so written, NaN breaks it
-                raise InputError(
-                    f"{flag.name} must be {flag.needs}, at most {_LARGEST:g} in size, "
-                    f"got {value}"
-                )
+                most = f", at most {_LARGEST:g}" if math.isfinite(value) else ""
+                raise InputError(f"{flag.name} must be {flag.needs}{most}, got {value}")
         return values
 
     def help_page(self) -> str:

@@ -249,7 +249,8 @@ def shorter(monkeypatch, start, tmp_path):  # noqa: F811
                 if module == "experiments.train":
                     with pytest.raises(SystemExit):
                         train.SCRIPT.run(train.main)
-                else:
+                else:  # as if new, whatever a test before has imported
+                    patch.delitem(sys.modules, module, raising=False)
                     runpy.run_module(module, run_name="__main__")
             (task.folder / running.LOG).touch()
             return {"started": started, "exit_status": 0, "peak_memory_bytes": 1}

@@ -17,6 +17,7 @@ import pytest
 from sgns_jax import step as step_module
 from sgns_jax import train
 from sgns_jax.config import Config
+from sgns_jax.corpus import SETTINGS
 from sgns_jax.step import (
     Sampling,
     init_params,
@@ -297,7 +298,7 @@ def test_settings_that_change_only_the_way(
 
 
 def test_every_setting_is_among_those_tests():
-    text = "corpus min_count max_vocabulary tokenizer lowercase sentence_length".split()
+    text = {"corpus", *SETTINGS}  # see test_corpus
     fields = {field.name for field in dataclasses.fields(Config)}
     fills = {"backend"}  # what others leave open, see test_config
     merged = {"sync_every"}  # which one model is not, see test_replicas

@@ -77,7 +77,9 @@ def test_what_is_saved_is_loaded(tmp_path_factory, counts):
 def test_errors():
     with pytest.raises(InputError, match="most frequent one occurs 0 times"):
         build([], [], min_count=5)
-    with pytest.raises(InputError, match="most frequent one occurs 4 .*--min_count"):
+    with pytest.raises(
+        InputError, match="most frequent one occurs 4 .* lower min_count"
+    ):
         build(["a", "b"], [4, 2], min_count=5)
     with pytest.raises(InputError, match="single word 'a', the model needs two"):
         build(["a", "b"], [4, 2], min_count=3)

@@ -190,8 +190,8 @@ class Config:
         0.75,
         "The exponent a of the noise, P(w) ~ count(w)^a: 1 unigram, 0 uniform, below "
         "0 prefers rare words (Mikolov 2013: 0.75).",
-        -sys.float_info.max,
-        needs="any finite number",
+        -1e300,  # a times log(count) is to be finite, too
+        1e300,
     )
     collisions: str = _choice(
         "Model",

@@ -205,6 +205,12 @@ def config(values: FlagValues, backend: str | None = None) -> Config:
     return Config(**given)
 
 
+def wrapped(message: str) -> str:
+    """A message in lines of 80 columns; no flag or path in it is broken in two."""
+    whole = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.fill(message, 80, subsequent_indent="  ", **whole)
+
+
 def _shown(default) -> str:
     if isinstance(default, bool):
         return str(default).lower()

@@ -5,6 +5,7 @@ import math
 import re
 from pathlib import Path
 
+from experiments.cli import wrapped
 from experiments.provenance import provenance
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus
@@ -69,7 +70,7 @@ def check_eval_dir(folder: str) -> None:
     if not Path(folder).is_dir():
         raise InputError(f"eval_dir {folder} is no folder; give one, or none")
     for remark in read_folder(folder).remarks:
-        print(f"eval_dir: {remark}")
+        print(wrapped(f"eval_dir: {remark}"))
 
 
 def speed(metrics: list[dict], rounds: int, config: Config, corpus: Corpus) -> dict:

@@ -14,7 +14,6 @@ Trains skip-gram with negative sampling and writes into the work folder:
     corpus/         the encoded text
 """
 
-import textwrap
 import time
 from pathlib import Path
 
@@ -188,9 +187,9 @@ def read(
         f"{corpus.raw_words:,} words, {V:,} different ones seen at least "
         f"{config.min_count} times, on {plan.shape.devices} x {device()}"
     )
-    print(f"Mesh {plan.shape}: {plan.reason}")
+    print(cli.wrapped(f"Mesh {plan.shape}: {plan.reason}"))
     if corpus.replaced_bytes:
-        print(
+        _warn(
             f"{corpus.replaced_bytes:,} times the text was not {config.encoding}; "
             "U+FFFD stands for what could not be decoded (see --encoding)"
         )
@@ -236,7 +235,7 @@ def conclude(
 
 
 def _warn(text: str) -> None:
-    print(textwrap.fill(f"warning: {text}", 80, subsequent_indent="  "))
+    print(cli.wrapped(f"warning: {text}"))
 
 
 if __name__ == "__main__":

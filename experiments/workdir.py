@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from experiments import processes, runtime
+from experiments import cli, processes, runtime
 from sgns_jax.config import Config
 from sgns_jax.corpus import Corpus, load_corpus
 from sgns_jax.types import InputError
@@ -194,6 +194,9 @@ def read_corpus(config: Config, workdir: Workdir) -> Corpus:
         unit="B", unit_scale=True, desc="reading", leave=False, disable=silent
     ) as bar:
 
+        def on_warning(line: str) -> None:
+            bar.write(cli.wrapped(f"warning: {line}"), file=sys.stderr)
+
         def on_progress(done: int, total: int | None) -> None:
             if done < bar.n:  # what was read is done; now it is encoded
                 bar.set_description("encoding", refresh=False)
@@ -205,7 +208,7 @@ def read_corpus(config: Config, workdir: Workdir) -> Corpus:
             config,
             workdir.path("corpus"),
             on_progress=on_progress,
-            on_warning=lambda line: bar.write(f"warning: {line}", file=sys.stderr),
+            on_warning=on_warning,
             team=processes.team(),
         )
 

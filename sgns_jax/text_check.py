@@ -78,8 +78,9 @@ class _Count:
             raise InputError(
                 f"{self.name} is no {encoding} text: of its first "
                 f"{self._characters:,} characters, {self._unreadable:,} ({share:.1%}) "
-                f"are NULs or cannot be decoded, the first number {self._first:,}; "
-                "give its encoding (latin-1, gb18030, utf-16-le, ...), or a text"
+                f"are NULs or cannot be decoded (character {self._first:,} is the "
+                "first); give its encoding (latin-1, gb18030, utf-16-le, ...), or a "
+                "text"
             )
 
 

@@ -154,6 +154,15 @@ def test_a_terminal_that_cannot_show_a_word_is_shown_escapes(monkeypatch):
     assert terminal.buffer.getvalue() == rb"\u0434\u043e\u043c \u4e2d \u2026" + b"\n"
 
 
+def test_a_message_is_80_columns_wide_and_breaks_nothing_that_is_copied():
+    flag, path = "--checkpoint-seconds", "/a-b/" * 40
+    message = f"warning: {'word ' * 20}{'x' * 60} {flag} {path}; " + "give it " * 20
+    lines = cli.wrapped(message).splitlines()
+    assert [line for line in lines if len(line) > 80] == [f"  {path};"]
+    assert any(flag in line for line in lines)
+    assert " ".join(line.strip() for line in lines) == message.strip()
+
+
 @pytest.fixture
 def run_into(monkeypatch, tmp_path):
     """Runs a script that prints its flags with other streams: (exit status, error)."""

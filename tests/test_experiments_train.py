@@ -192,6 +192,9 @@ def test_scores_are_printed_and_kept(run, text, tmp_path):
     status, out, _ = run(*arguments, f"--eval_dir={scores}", "--words=cat0,dog0")
     assert status == 0
     assert "pairs" in out and "3/4" in out
+    named = [line for line in out.splitlines() if str(tmp_path) in line]
+    assert {line.split(":")[0] for line in named} == {"Vectors", "Pictures"}
+    assert max(len(x) for x in out.splitlines() if x not in named) <= 80
     assert "eval_dir: notes.md is passed over: needs lines of word, word" in out
     assert "  cat0 " in out and "  cat1 " not in out.replace("  cat1 0", "")
     result = json.loads((tmp_path / "w" / "result.json").read_text())

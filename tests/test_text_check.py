@@ -37,7 +37,7 @@ def test_a_file_that_cannot_be_read_is_named(odd):
     bad = ("bad.txt", [b"a " * 4_990, "é".encode() * 10 + odd * (FEW + 1), b"a"])
     want = (
         "^bad.txt is no utf-8 text: of its first 10,091 characters, 101 .1.0%. are "
-        "NULs or cannot be decoded, the first number 9,991; give its encoding"
+        "NULs or cannot be decoded .character 9,991 is the first.; give"
     )
     for files in ([bad], [good, bad], [bad, good], [good, bad, good]):
         with pytest.raises(InputError, match=want):
@@ -50,7 +50,7 @@ def test_many_files_with_few_odd_characters_each():
     files = [(f"{number}", [b"caf\xe9 " * 20]) for number in range(6)]
     check(*files[:5])
     with pytest.raises(
-        InputError, match="^corpus 'texts' is no utf-8 text: .* 120 .*number 4;"
+        InputError, match="^corpus 'texts' is no utf-8 text: .* 120 .*character 4 is"
     ):
         check(*files)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments import cli
 from sgns_jax.builtin_corpora import BUILT_IN, is_built_in
 from sgns_jax.config import Config
 from sgns_jax.corpus import find_corpus
@@ -175,4 +176,4 @@ def _expanded_bytes(files: list[Path], encoding: str) -> int:
 
 
 def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr)
+    print(cli.wrapped(f"warning: {line}"), file=sys.stderr)

@@ -213,10 +213,7 @@ def test_the_prepared_text_is_read_as_it_stands(tmp_path):
     assert corpus.raw_words == task.text.words == 18
 
 
-def test_this_library_is_run_by_its_own_command(source, tmp_path, monkeypatch):
-    # Compiles in half the time; and the word map's threads wait for no other test's.
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def test_this_library_is_run_by_its_own_command(source, tmp_path, unoptimized):
     cores = len(available_cores())
     task = real_task("sgns_jax", source, tmp_path, threads=cores, window=3)
     run = running.run(task)

@@ -18,6 +18,8 @@ from sgns_jax.optimizers import (
 )
 from sgns_jax.types import InputError, Params
 
+#: One operation is compiled at a time here; test_step compares what users compile.
+pytestmark = pytest.mark.usefixtures("unoptimized")
 V, D, R = 9, 3, 12
 ALL = Params(jnp.arange(V), jnp.arange(V))  #: ids of a dense gradient
 jit_merge = jax.jit(merge_rows)
@@ -114,18 +116,18 @@ MIXED = {
 
 
 @pytest.mark.parametrize("name", APART)
-def test_what_treats_rows_one_by_one_is_taken(name, unoptimized):
+def test_what_treats_rows_one_by_one_is_taken(name):
     on_touched_rows(APART[name])
 
 
 @pytest.mark.parametrize("name", MIXED)
-def test_what_mixes_rows_is_refused(name, unoptimized):
+def test_what_mixes_rows_is_refused(name):
     """They would train, to other vectors than they do on whole tables."""
     with pytest.raises(InputError, match="this optimiser mixes rows: its (upd|state)"):
         on_touched_rows(MIXED[name])
 
 
-def test_what_mixes_rows_is_told_from_what_asks_other_devices(unoptimized):
+def test_what_mixes_rows_is_told_from_what_asks_other_devices():
     """``scale_by_row_rms`` asks for a row's mean over the devices that have columns."""
 
     def by_row(updates, state, params=None):

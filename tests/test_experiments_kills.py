@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import sys
 import threading
@@ -27,14 +28,29 @@ def sitting(arguments, log):
     train.SCRIPT.run(train.main)
 
 
+def slow_sitting(arguments, log):
+    """Its rounds take longer than to save one, so that it is killed between the two."""
+    from experiments import sitting as module
+
+    fit = module.fit
+
+    def slowly(*given):
+        for of_round in fit(*given):
+            time.sleep(0.04)
+            yield of_round
+
+    module.fit = slowly
+    sitting(arguments, log)
+
+
 @pytest.fixture(scope="module")
 def start():
     """Starts the command in a new process that has its modules, and no device, yet."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["experiments.train", "experiments.plots"])
 
-    def call(arguments, log):
-        process = context.Process(target=sitting, args=(arguments, str(log)))
+    def call(arguments, log, what=sitting):
+        process = context.Process(target=what, args=(arguments, str(log)))
         process.start()
         return process
 
@@ -55,7 +71,11 @@ MOMENTS = {
         if (work / "metrics.jsonl").exists()
         else False
     ),
-    "after a checkpoint": exists("checkpoints/[1-9]*/sha256.json"),
+    # Its name is a number once it is whole.
+    "after a checkpoint": lambda work: any(
+        path.parent.name.isdecimal()
+        for path in work.glob("checkpoints/[1-9]*/sha256.json")
+    ),
     **{f"random {n}": lambda work: False for n in range(3)},
     "writing the vectors": exists("vectors.txt.*"),
     "after the vectors": exists("vectors.txt"),
@@ -96,20 +116,26 @@ def test_twenty_kills_change_no_bit(start, settings, tmp_path):
         return (work / "vectors.txt").read_bytes()
 
     want = end(whole)
+
+    def enough():
+        resumed = re.findall(r"Going on from round (\d+) of (\d+)", log.read_text())
+        amid = sum(0 < int(done) < int(rounds) for done, rounds in resumed)
+        return len(kills) >= 20 and set(kills) == set(MOMENTS) and amid >= 3
+
     random.seed(0)
     kills = []
     for chain in range(6):
         work = tmp_path / f"killed{chain}"
         often = f"--checkpoint_seconds={random.choice([0.01, 0.1, 0.3])}"
         for moment in MOMENTS:
-            process = start([*settings, f"--workdir={work}", often], log)
+            process = start([*settings, f"--workdir={work}", often], log, slow_sitting)
             if kill_at(moment, process, work):
                 kills.append(moment)
         assert end(work, often) == want
         lines = (work / "metrics.jsonl").read_text().splitlines()
         rounds = [json.loads(line)["round"] for line in lines]
         assert rounds == list(range(1, len(rounds) + 1))
-        if len(kills) >= 20 and set(kills) == set(MOMENTS):
+        if enough():
             break
-    assert len(kills) >= 20 and set(kills) == set(MOMENTS)
+    assert enough(), kills
     assert "Traceback" not in log.read_text()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sgns_jax.types import InputError
+from sgns_jax.types import InputError, shown
 
 ENDINGS = (".csv", ".tsv", ".txt")
 #: What may stand between word, word and number. None is white space, and comes last:
@@ -69,7 +69,7 @@ def read_pairs(path: str | os.PathLike) -> Pairs:
         if not pair:
             raise InputError(
                 f"{path}, line {number}: needs a word, a word and a number, {between} "
-                f"between, got {line!r}"
+                f"between, got {shown(line)}"
             )
         pairs.words.append(pair[:2])
         pairs.scores.append(pair[2])
@@ -96,7 +96,7 @@ def read_questions(path: str | os.PathLike) -> Questions:
         if not section or len(words) != 4:
             raise InputError(
                 f"{path}, line {number}: needs four words, below a line ': section', "
-                f"got {line!r}"
+                f"got {shown(line)}"
             )
         questions.words.append((words[0], words[1], words[2], words[3]))
         questions.sections.append(section)
@@ -130,7 +130,7 @@ def read_folder(folder: str | os.PathLike) -> Folder:
             )
         sets[path.stem] = found = read(path)
         if isinstance(found, Pairs) and found.header is not None:
-            remarks.append(f"{path.name}: {found.header[:60]!r} is taken for a header")
+            remarks.append(f"{path.name}: {shown(found.header)} is taken for a header")
     if not sets:
         raise InputError(f"{folder}: {_WANTED}")
     return Folder(list(sets.values()), remarks)

@@ -15,6 +15,7 @@ vector, a row of ``w_out``; s = u·v a score; σ(s) = 1 / (1 + exp(−s)); P_n t
 noise distribution, P_n(w) ∝ f(w)^α.
 """
 
+import reprlib
 from typing import NamedTuple
 
 import jax
@@ -28,6 +29,12 @@ class InputError(ValueError):
     The message is one line: what was given, what is needed, what to do. The
     experiment scripts print it and exit with status 2.
     """
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 60
+#: ``repr`` for what a message shows of a user's text, which may be of any length.
+shown = _SHORT.repr
 
 
 class Params(NamedTuple):

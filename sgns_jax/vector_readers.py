@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sgns_jax.types import InputError
+from sgns_jax.types import InputError, shown
 
 BLOCK = 1 << 22  # bytes read at once
 _CHUNK = 1 << 20  # numbers converted at once: bounds the memory
@@ -136,8 +136,8 @@ def _numbers(
         _numbers(rows[half:], columns, first_line + half)
     word = rows[0][0].decode(errors="backslashreplace")
     raise InputError(
-        f"line {first_line}, word {word!r}: needs {columns} numbers with single spaces "
-        f"between; {problem}"
+        f"line {first_line}, word {shown(word)}: needs {columns} numbers with single "
+        f"spaces between; {problem}"
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgns_jax.types import InputError
+from sgns_jax.types import InputError, shown
 from sgns_jax.vector_files import file_format, read_vectors, replacing
 
 _SUGGEST_FROM = 20_000  # difflib needs about 0.1 s for as many words
@@ -49,8 +49,8 @@ class WordVectors:
         for row, word in enumerate(words, 1):
             if not isinstance(word, str):
                 raise InputError(
-                    f"word {row} is {word!r}, which is no string; give str(word) for "
-                    "each word"
+                    f"word {row} is {shown(word)}, which is no string; give "
+                    "str(word) for each word"
                 )
         matrix = np.asarray(matrix)
         if not np.can_cast(matrix.dtype, np.float32, "same_kind"):
@@ -68,11 +68,11 @@ class WordVectors:
             raise InputError(f"word {self._rows[''] + 1} is empty; give it a name")
         if len(self._rows) < len(words):
             twice = next(w for i, w in enumerate(words) if self._rows[w] != i)
-            raise InputError(f"word {twice!r} appears twice; keep one of the two")
+            raise InputError(f"word {shown(twice)} appears twice; keep one of the two")
         finite = np.isfinite(matrix).all(axis=1)
         if not finite.all():
             word = words[int(np.argmin(finite))]
-            raise InputError(f"the vector of {word!r} is not finite; leave it out")
+            raise InputError(f"the vector of {shown(word)} is not finite; leave it out")
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -172,13 +172,15 @@ class WordVectors:
         for word in self.words:
             if any(separator in word for separator in separators):
                 raise InputError(
-                    f"{path}: word {word!r} holds a space or a line end, which ends a "
-                    "word in this format; replace it, by _ for instance"
+                    f"{path}: word {shown(word)} holds a space or a line end, which "
+                    "ends a word in this format; replace it, by _ for instance"
                 )
         try:
             words = [word.encode() for word in self.words]
         except UnicodeEncodeError as error:
-            raise InputError(f"{path}: {error.object!r} is not valid Unicode") from None
+            raise InputError(
+                f"{path}: {shown(error.object)} is not valid Unicode"
+            ) from None
         if not path.parent.is_dir():
             raise InputError(f"{path}: no folder {path.parent}; create it first")
         with replacing(path) as file:
@@ -214,7 +216,7 @@ class WordVectors:
             again = next(word for row, word in enumerate(words) if rows[word] != row)
             warnings.warn(
                 f"{path}: {len(words) - len(rows)} of {len(words)} rows have the word "
-                f"of an earlier row, like {again[:40]!r}, and are left out",
+                f"of an earlier row, like {shown(again)}, and are left out",
                 stacklevel=2,
             )
             words, matrix = list(rows), matrix[list(rows.values())]
@@ -232,5 +234,5 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 def _unknown(word: object, words: tuple[str, ...]) -> str:
     by_lower = {w.lower(): w for w in reversed(words[:_SUGGEST_FROM])}
     near = difflib.get_close_matches(str(word).lower(), by_lower)
-    hint = "; near: " + ", ".join(repr(by_lower[w]) for w in near) if near else ""
-    return f"word {word!r} is not in the vocabulary{hint}"
+    hint = "; near: " + ", ".join(shown(by_lower[w]) for w in near) if near else ""
+    return f"word {shown(word)} is not in the vocabulary{hint}"

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sgns_jax.types import InputError
+from sgns_jax.types import InputError, shown
 
 #: Words that were counted. Large strings: more than 2 GiB of them may come together.
 COUNTED = pa.schema({"word": pa.large_string(), "count": pa.int64()})
@@ -62,7 +62,7 @@ def build_vocabulary(
     words = tuple(kept["word"].to_pylist())
     if len(words) == 1:
         raise InputError(
-            f"the vocabulary is the single word {words[0]!r}, the model needs two "
+            f"the vocabulary is the single word {shown(words[0])}, the model needs two "
             "or more; give a lower min_count, a larger vocabulary or more text"
         )
     return Vocabulary(words, kept["count"].to_numpy()), dropped

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from sgns_jax.evaluation_files import read_pairs
 from sgns_jax.types import InputError
 from sgns_jax.vectors import UnknownWordError, WordVectors
 
@@ -155,6 +156,25 @@ def test_refuses_bad_queries(royal):
 def test_refuses_words_and_rows_that_do_not_fit(words, matrix, message):
     with pytest.raises(InputError, match=message):
         WordVectors(words, matrix)
+
+
+def test_an_error_shows_little_of_a_long_word(tmp_path):
+    word = "x" * 10_000
+    (tmp_path / "short.txt").write_text(f"1 2\n{word} 0\n")
+    (tmp_path / "pairs.tsv").write_text(word)
+    spaced = WordVectors([word + " x"], [[1]])
+    for refused in (
+        lambda: WordVectors([word, word], [[1], [2]]),
+        lambda: WordVectors([word], [[np.nan]]),
+        lambda: WordVectors([word.encode()], [[1]]),
+        lambda: spaced[word],
+        lambda: spaced.save(tmp_path / "new.txt"),
+        lambda: WordVectors.load(tmp_path / "short.txt"),
+        lambda: read_pairs(tmp_path / "pairs.tsv"),
+    ):
+        with pytest.raises(InputError) as error:
+            refused()
+        assert "xx..." in str(error.value) and len(str(error.value)) < 400
 
 
 def test_what_becomes_of_the_callers_array_changes_nothing():

@@ -83,5 +83,7 @@ def test_errors():
         build(["a", "b"], [4, 2], min_count=5)
     with pytest.raises(InputError, match="single word 'a', the model needs two"):
         build(["a", "b"], [4, 2], min_count=3)
+    with pytest.raises(InputError, match="single word 'a{2,40}[.]{3}a{2,40}', the"):
+        build(["a" * 999], [4], min_count=3)
     with pytest.raises(InputError, match="single word 'a'.* a larger vocabulary"):
         build(["a", "b"], [4, 2], min_count=1, max_vocabulary=1)

@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -30,6 +31,7 @@ import pytest
 from experiments import cli, tables
 from sgns_jax.builtin_corpora import BUILT_IN
 from tests.test_experiments_kills import start  # noqa: F401
+from tests.test_experiments_processes import quick_sitting
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = {
@@ -213,7 +215,7 @@ def shorter(monkeypatch, start, tmp_path):  # noqa: F811
         from experiments.faulting import child, cost, large, soak, zipf
 
         def fork(command, stdout, **_):
-            return Forked(start, command, stdout)
+            return Forked(partial(start, what=quick_sitting), command, stdout)
 
         disturbed = soak.disturbed
         forking = SimpleNamespace(**vars(subprocess) | {"Popen": fork})
@@ -225,7 +227,7 @@ def shorter(monkeypatch, start, tmp_path):  # noqa: F811
         monkeypatch.setattr(
             faults, "write_text", lambda path, _, seed: zipf.write(path, 30_000, seed)
         )
-        monkeypatch.setattr(soak, "UNDISTURBED", 0.01)
+        monkeypatch.setattr(soak, "UNDISTURBED", 0.001)
         monkeypatch.setattr(
             soak, "disturbed", lambda a, b, c, _, seed: disturbed(a, b, c, 0.5, seed)
         )

@@ -128,12 +128,14 @@ class Workdir:
         """What compilers are told, as it was told before; older runs do not say."""
         path, told = self.path("config.json"), runtime.compiling()
         old = self.read_json("config.json") if path.exists() else {}
-        if (before := old.get("compiling", told)) != told:
-            raise InputError(
-                f"{self._folder} holds a run that was compiled with {before}, this one "
-                f"is with {told}, which rounds otherwise; set that as it was to go on, "
-                "or give another --workdir"
-            )
+        before = old.get("compiling", told)
+        for name, value in told.items():
+            if before.get(name) != value:
+                raise InputError(
+                    f"{self._folder} holds a run that was compiled with {name} = "
+                    f"{before.get(name)!r}, this one is with {value!r}, which rounds "
+                    "otherwise; set that as it was to go on, or give another --workdir"
+                )
         return told
 
     def open_metrics(self, rounds_done: int) -> "MetricsLog":

@@ -134,6 +134,8 @@ def open_source(
     """
     cuts = _CUTS.get(tokenizer, _WHITE_SPACE)
     if source == STDIN:
+        if sys.stdin is None:
+            raise InputError("standard input is closed; give it a text, or name a file")
         with _explained("standard input"):
             stdin = sys.stdin.buffer
             blocks = _utf8_blocks(stdin, "standard input", piece_bytes, encoding)

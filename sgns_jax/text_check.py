@@ -4,7 +4,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from sgns_jax.text import Tokens
+from sgns_jax.text import STDIN, Tokens
 from sgns_jax.types import InputError
 
 #: A text has no more characters than this share that are NUL or cannot be decoded...
@@ -32,6 +32,7 @@ class TextCheck:
 
     def watch(self, name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The pieces of a file, unchanged; their tokens are to come to ``add``."""
+        name = "standard input" if name == STDIN else name
         for number, piece in enumerate(pieces):
             if number == 0 and _is_json(piece):
                 self._on_warning(

@@ -150,6 +150,9 @@ def test_standard_input(monkeypatch):
     stdin = io.TextIOWrapper(io.BytesIO(b"from a\npipe"))
     monkeypatch.setattr(sys, "stdin", stdin)
     assert list(open_source("-", piece_bytes=1 << 10)) == [b"from a\n", b"pipe\n"]
+    monkeypatch.setattr(sys, "stdin", None)  # as Python has it where it is closed
+    with pytest.raises(InputError, match="standard input is closed"):
+        next(open_source("-"))
 
 
 def test_pieces_for_tabs_are_cut_between_names(tmp_path):

@@ -42,6 +42,8 @@ def test_a_file_that_cannot_be_read_is_named(odd):
     for files in ([bad], [good, bad], [bad, good], [good, bad, good]):
         with pytest.raises(InputError, match=want):
             check(*files)
+    with pytest.raises(InputError, match="^standard input is no utf-8 text"):
+        check(("-", bad[1]))
     with pytest.raises(InputError, match="bad.txt is no koi8-r text"):
         check(bad, encoding="koi8-r")
 

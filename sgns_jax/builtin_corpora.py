@@ -52,9 +52,10 @@ _MIN_LETTERS = 0.7  # share of letters and spaces; formulas, tables and code hav
 
 def cache_folder() -> Path:
     """``$SGNS_JAX_CACHE``, else ``$XDG_CACHE_HOME/sgns_jax``, else in ``~/.cache``."""
-    if folder := os.environ.get("SGNS_JAX_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "sgns_jax").expanduser()
+    folder = os.environ.get("SGNS_JAX_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "sgns_jax"
+    )
+    return Path(os.path.expanduser(folder))
 
 
 def pydoc_file(on_progress: Callable[[int, int], None] | None = None) -> Path:

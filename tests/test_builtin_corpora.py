@@ -60,13 +60,15 @@ def library(tmp_path, monkeypatch):
 
 
 def test_cache_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/cat")
+    monkeypatch.setenv("SGNS_JAX_CACHE", "~/here")  # as no shell has read it
+    assert str(cache_folder()) == "/home/cat/here"
     monkeypatch.setenv("SGNS_JAX_CACHE", "/here")
     assert str(cache_folder()) == "/here"
     monkeypatch.delenv("SGNS_JAX_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/there")
     assert str(cache_folder()) == "/there/sgns_jax"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/cat")
     assert str(cache_folder()) == "/home/cat/.cache/sgns_jax"
 
 

@@ -137,9 +137,12 @@ def test_models_of_another_text_or_version_are_refused(tmp_path):
         (["--noise_exponent=1,1.0"], "noise_exponent has a value twice: '1,1.0'"),
         (
             ["--noise_exponent=nan"],
-            "noise_exponent must be any finite number, got nan",
+            "noise_exponent must be a number from -1e+300 to 1e+300, got nan",
         ),
-        (["--noise_exponent=1e308"], "noise exponent 1e+308 overflows float64"),
+        (
+            ["--noise_exponent=1e308"],
+            "noise_exponent must be a number from -1e+300 to 1e+300, got 1e+308",
+        ),
         (["--optimizer=lion"], "optimizer must be adagrad | adam | sgd, got 'lion'"),
         (["--dynamic_window=yes"], "dynamic_window must be true or false"),
         (["--seeds=0"], "seeds must be >= 1, got 0"),

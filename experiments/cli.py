@@ -118,6 +118,8 @@ class Script:
         Where nobody reads the output any more (``| head``) it ends without a word, with
         the status of SIGPIPE. What a terminal cannot show is written as escapes.
         """
+        sys.stdout = sys.stdout or open(os.devnull, "w")  # None: it was closed
+        sys.stderr = sys.stderr or open(os.devnull, "w")
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # a caller's may be another
                 stream.reconfigure(errors="backslashreplace")
@@ -224,8 +226,7 @@ def _end_unwritten(error: OSError) -> None:
         print(f"error: cannot write the output: {error}", file=sys.stderr)
         status = 2
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    # What they still hold is written as Python ends; one that was closed is None.
-    for stream in filter(None, (sys.stdout, sys.stderr)):
+    for stream in (sys.stdout, sys.stderr):  # what they hold is written at the end
         os.dup2(nowhere, stream.fileno())
     processes.leave(status)
 

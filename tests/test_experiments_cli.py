@@ -201,6 +201,21 @@ def test_an_error_is_said_where_the_output_is_not_read(run_into, unread):
     assert status == 2 and "flag 'wrong'" in said
 
 
+def test_a_stream_that_is_closed_takes_what_is_written(monkeypatch):
+    for name in ("stdout", "stderr"):  # monkeypatch puts them back
+        monkeypatch.setattr(sys, name, None)
+    monkeypatch.setattr(sys, "argv", ["script"])
+
+    def main(flags):
+        return sys.stdout.write("four") + sys.stderr.write("and five")
+
+    with pytest.raises(SystemExit) as stop:
+        cli.Script("About").run(main)
+    sys.stdout.close()
+    sys.stderr.close()
+    assert stop.value.code == 12
+
+
 def test_a_full_disk_under_the_output_is_said_in_a_line(run_into):
     status, said = run_into("--help", stdout=open("/dev/full", "w"))
     assert status == 2 and said.count("\n") == 1

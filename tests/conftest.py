@@ -19,7 +19,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 # Short ones, too: to read a single primitive takes a fifth of compiling it.
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"  # the default replicas take one each
-os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # two workers share a GPU
+os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # all workers share a GPU
 os.environ["OMP_NUM_THREADS"] = "1"  # t-SNE's threads spin while the others work
 
 import jax  # noqa: E402
@@ -85,7 +85,7 @@ def unoptimized(monkeypatch):
 
 @pytest.fixture(scope="session")
 def eight_devices(tmp_path_factory) -> Path:
-    """What ``on_eight_devices`` wrote, once for both workers.
+    """What ``on_eight_devices`` wrote, once for all workers.
 
     It is compiled quickly: what devices exchange is settled before code is written,
     and the bound on their numbers holds for any code.
@@ -94,7 +94,7 @@ def eight_devices(tmp_path_factory) -> Path:
     common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     out = common / "eight_devices"
     with open(common / "eight_devices.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the other one waits
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the others wait
         if not out.exists():
             out.mkdir()
             subprocess.run(

@@ -170,6 +170,10 @@ def small_disk(folder):
         subprocess.run(["umount", str(folder)], check=True)
 
 
+# tensorstore may finish writing when the loop that Orbax asked it from is closed.
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.parametrize("fault", ["full", "read-only"])
 def test_a_disk_that_takes_no_checkpoint(tmp_path, fault):
     """One line, and the checkpoint before is whole."""
